@@ -1,0 +1,59 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+
+	"github.com/kassa-go/kassa/codec"
+)
+
+// ErrParkedMax is returned by Job.Park when the connection waits for as many parked answers as it may.
+var ErrParkedMax = codec.NewError(codec.QuotaExceeded, "too many requests of this connection are waiting: cancel one, or wait for an answer")
+
+// What jobs are answered that never get to a handler, or not to the end of one.
+var (
+	errRingFull  = &codec.Error{Code: codec.QueueFull, Message: "the server's queue is full", RetryAfterMs: retryAfterMs}
+	errCancelled = codec.NewError(codec.Cancelled, "cancelled by the client")
+	errDropped   = codec.NewError(codec.Cancelled, "dropped by the server's operator")
+	errDraining  = codec.NewError(codec.Draining, "the server is shutting down: nothing was done, ask another one or later")
+	errAbandoned = codec.NewError(codec.Unavailable, "the server is shutting down while this is in work: the outcome is unknown")
+	errGone      = codec.NewError(codec.Cancelled, "the client has gone")
+)
+
+// retryAfterMs is what a client is told to wait when a queue is full: about what a queue of short requests takes to drain.
+const retryAfterMs = 50
+
+// error returns what a refused job is answered.
+func (r refusal) error(j *Job) *codec.Error {
+	switch r {
+	case refusedCancelled:
+		return errCancelled
+	case refusedDeadline:
+		return deadlineOver(j)
+	default:
+		return &codec.Error{Code: codec.QueueFull, Message: "queue of " + j.typ.name + " is full", RetryAfterMs: retryAfterMs}
+	}
+}
+
+func deadlineOver(j *Job) *codec.Error {
+	return codec.NewError(codec.DeadlineExceeded, j.typ.name+" was not begun within deadlineMs")
+}
+
+// asError returns err as it goes over the wire.
+func asError(err error) *codec.Error {
+	var e *codec.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	var c codec.Code
+	switch {
+	case errors.As(err, &c):
+	case errors.Is(err, context.DeadlineExceeded):
+		c = codec.DeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		c = codec.Cancelled
+	default:
+		c = codec.HandlerFailed
+	}
+	return codec.NewError(c, err.Error())
+}

@@ -1,0 +1,86 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/bytedance/sonic/decoder"
+	"github.com/bytedance/sonic/encoder"
+	"github.com/bytedance/sonic/option"
+
+	"github.com/kassa-go/kassa/codec"
+)
+
+// Handle registers fn for requests of type name. Their payload is decoded from JSON into a Req (no payload: its zero
+// value), and what fn returns is encoded as the result. An error that is or wraps a *codec.Error or a codec.Code is sent
+// as that, any other as handler_failed with its text. A panic is logged and answered handler_failed. Requests of one
+// jobber run one at a time (see JobberConfig.Concurrency), so what only fn touches needs no lock.
+func Handle[Req, Rep any](r Registrar, name string, fn func(context.Context, Req) (Rep, error)) {
+	pretouch(name, reflect.TypeFor[Req](), reflect.TypeFor[Rep]())
+	r.jobberFor(name).register(name, func(w *worker, j *Job) error {
+		var req Req
+		if j.payload != nil {
+			if err := w.decode(j.payload, &req); err != nil {
+				return codec.NewError(codec.BadPayload, "payload of "+name+": "+err.Error())
+			}
+		}
+		ctx := newRequestContext(j)
+		defer ctx.end()
+		rep, err := fn(ctx, req)
+		if err != nil {
+			return err
+		}
+		if w.encoded, err = appendJSON(w.encoded[:0], rep); err != nil {
+			return codec.NewError(codec.HandlerFailed, "result of "+name+" can not be JSON: "+err.Error())
+		}
+		j.Reply(w.encoded)
+		return nil
+	})
+}
+
+// RawHandler serves one job: it answers it by Reply or ReplyOpaque, parks it, or returns an error to be sent instead.
+type RawHandler func(*Job) error
+
+// HandleRaw registers fn for requests of type name; it sees the payload as it came.
+func HandleRaw(r Registrar, name string, fn RawHandler) {
+	r.jobberFor(name).register(name, func(_ *worker, j *Job) error { return fn(j) })
+}
+
+// BatchHandler serves the jobs of one jobber that wait when it has time, oldest first. Before it returns it answers each
+// by Reply, ReplyOpaque or Fail, or parks it.
+type BatchHandler func([]*Job)
+
+// HandleBatch registers fn for requests of all the types named. A jobber has one batch handler: name all its types at
+// once.
+func HandleBatch(r Registrar, fn BatchHandler, names ...string) {
+	if len(names) == 0 {
+		panic("dispatch: HandleBatch without a type")
+	}
+	j := r.jobberFor(names[0])
+	if len(j.types) > 0 {
+		panic("dispatch: jobber " + j.cfg.Name + " has its handlers already")
+	}
+	j.batch = fn
+	for _, name := range names {
+		j.register(name, nil)
+	}
+}
+
+// pretouch has sonic compile the types: at first use it takes milliseconds, which no request shall wait for. Sonic refuses
+// what can not be JSON (a channel, a func).
+func pretouch(name string, req, rep reflect.Type) {
+	err := errors.Join(
+		decoder.Pretouch(req, option.WithCompileRecursiveDepth(3)),
+		encoder.Pretouch(rep, option.WithCompileRecursiveDepth(3)))
+	if err != nil {
+		panic(fmt.Sprintf("dispatch: type %s takes %s and gives %s: %v", name, req, rep, err))
+	}
+}
+
+// appendJSON appends v as one line of JSON.
+func appendJSON(dst []byte, v any) ([]byte, error) {
+	err := encoder.EncodeInto(&dst, v, encoder.CompactMarshaler|encoder.ValidateString)
+	return dst, err
+}

@@ -1,0 +1,183 @@
+package dispatch
+
+import (
+	"time"
+
+	"github.com/valyala/bytebufferpool"
+
+	"github.com/kassa-go/kassa/codec"
+)
+
+// Job is a request on its way. A handler may use it, and the bytes its methods hand out, until it returns; one that wants
+// to answer later calls Park. Its methods are for the goroutine that runs the handler.
+type Job struct {
+	peer *Peer
+	typ  *Type // nil: of no registered type; such a job only carries bytes home
+	// The codec that the connection spoke when the request came, which it goes on speaking.
+	codec codec.Codec
+
+	index    uint64
+	rawIndex []byte // in bytes; see codec.Frame
+	payload  []byte // in bytes; nil: none
+	key      []byte // in bytes; nil: none
+	minRev   uint64
+	hasIndex bool
+	byID     bool // the request named its type by ID, so the answer does
+	oneWay   bool
+	opaque   bool
+
+	// small holds the copied parts of a request where they fit: most do. A larger one has a pooled buffer while it lives.
+	small [smallBytes]byte
+	large *bytebufferpool.ByteBuffer
+
+	arrived  int64 // ns since the dispatcher started
+	deadline int64 // likewise; 0: none
+
+	// Guarded by the jobber's queue.mu.
+	list       *jobList // the list it is queued in; nil: in none
+	prev, next *Job     // in list
+	dispatched bool     // the dispatcher has seen it
+	withdrawn  bool     // cancelled before the dispatcher has seen it
+	parked     *Parked  // set by Park
+	serialKey  string
+	keyHeld    bool  // no other job with this serialKey may run
+	dueAt      int64 // of a retry: ns since the dispatcher started
+
+	// The worker's, while it runs.
+	out      *Outbox
+	attempt  int // 1 the first time
+	answered bool
+
+	// The event loop's: the list of what its connection has under way.
+	peerPrev, peerNext *Job
+	abandoned          bool // it was answered in a drain that could not wait
+
+	// Owned by whoever has the job on its way home: an outbox, then the event loop. wire is its answer, within the
+	// buffer of the batch it travels in; empty: none is sent.
+	homeNext *Job
+	wire     []byte
+}
+
+// smallBytes is enough for the requests of 60 to 100 bytes that a server of this kind mostly sees.
+const smallBytes = 128
+
+// largePool holds buffers for the requests that are not small. They are similar in size in most services, which is what
+// bytebufferpool is good at; the rare huge one it drops.
+var largePool bytebufferpool.Pool
+
+// load copies what must outlive the read buffer out of f.
+func (j *Job) load(f *codec.Frame) {
+	j.index, j.hasIndex, j.oneWay, j.opaque, j.minRev = f.Index, f.HasIndex, f.OneWay, f.Opaque, f.MinRev
+	j.byID = len(f.Type) == 0
+	n := len(f.Payload) + len(f.Key) + len(f.RawIndex)
+	buf := j.small[:0]
+	if n > smallBytes {
+		j.large = largePool.Get()
+		if cap(j.large.B) < n {
+			j.large.B = make([]byte, 0, n)
+		}
+		buf = j.large.B[:0]
+	}
+	keep := func(p []byte) []byte {
+		if p == nil {
+			return nil
+		}
+		at := len(buf)
+		buf = append(buf, p...)
+		return buf[at:len(buf):len(buf)]
+	}
+	j.payload, j.key, j.rawIndex = keep(f.Payload), keep(f.Key), keep(f.RawIndex)
+}
+
+// clear makes j ready for the next request.
+func (j *Job) clear() {
+	if j.large != nil {
+		largePool.Put(j.large)
+	}
+	*j = Job{}
+}
+
+// Type returns the request's type.
+func (j *Job) Type() string { return j.typ.name }
+
+// Payload returns the request's payload, nil when there is none. It is JSON, unless Opaque says otherwise.
+func (j *Job) Payload() []byte { return j.payload }
+
+// Opaque reports that the payload is bytes of the application's own, from a binary frame without the JSON flag.
+func (j *Job) Opaque() bool { return j.opaque }
+
+// Key returns the idempotency key, nil when there is none.
+func (j *Job) Key() []byte { return j.key }
+
+// MinRev returns the highest revision the client has seen, 0 when it did not say.
+func (j *Job) MinRev() uint64 { return j.minRev }
+
+// OneWay reports that nobody waits for an answer; what is answered is dropped.
+func (j *Job) OneWay() bool { return j.oneWay }
+
+// Peer returns the connection the request came over.
+func (j *Job) Peer() *Peer { return j.peer }
+
+// Attempt returns how often the handler has been called for this request, this time included.
+func (j *Job) Attempt() int { return j.attempt }
+
+// Age returns how long ago the request came in.
+func (j *Job) Age() time.Duration { return time.Duration(j.peer.loop.d.now() - j.arrived) }
+
+// Deadline returns until when the client wants the request begun, and whether it said so.
+func (j *Job) Deadline() (time.Time, bool) {
+	if j.deadline == 0 {
+		return time.Time{}, false
+	}
+	return j.peer.loop.d.epoch.Add(time.Duration(j.deadline)), true
+}
+
+// Reply answers the job with result, a JSON value; nil stands for null. The bytes are copied. Only the first answer to a
+// job counts.
+func (j *Job) Reply(result []byte) { j.answer(answer{result: result}) }
+
+// ReplyRev is Reply for a durable operation: rev is the revision it made or saw.
+func (j *Job) ReplyRev(result []byte, rev uint64) { j.answer(answer{result: result, rev: rev}) }
+
+// ReplyOpaque answers the job with bytes of the application's own. Clients with a JSON codec get them as a base64 string.
+func (j *Job) ReplyOpaque(result []byte) { j.answer(answer{result: result, opaque: true}) }
+
+// Fail answers the job with an error, as one returned by a handler is.
+func (j *Job) Fail(err error) { j.answer(answer{err: asError(err)}) }
+
+func (j *Job) answer(a answer) {
+	if j.answered {
+		return
+	}
+	j.answered = true
+	j.out.settled = append(j.out.settled, j)
+	if a.err != nil {
+		j.out.failed++
+	}
+	j.out.add(j, a)
+}
+
+// answer is what becomes of a job: a result, or an error.
+type answer struct {
+	result []byte
+	opaque bool
+	rev    uint64
+	err    *codec.Error // nil: a result
+}
+
+// fill makes f the frame that carries the answer.
+func (a answer) fill(f *codec.Frame) {
+	f.Kind, f.Payload, f.Opaque, f.Rev = codec.Reply, a.result, a.opaque, a.rev
+	if a.err != nil {
+		f.Kind, f.Err, f.Payload = codec.Failure, *a.err, nil
+	}
+}
+
+// address has f say which request it answers.
+func (j *Job) address(f *codec.Frame) {
+	f.Type, f.TypeID = j.typ.wire, 0
+	if j.byID {
+		f.Type, f.TypeID = nil, j.typ.id
+	}
+	f.Index, f.RawIndex, f.HasIndex = j.index, j.rawIndex, j.hasIndex
+}

@@ -1,0 +1,273 @@
+package dispatch
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+	"unsafe"
+
+	"github.com/bytedance/sonic/decoder"
+
+	"github.com/kassa-go/kassa/codec"
+)
+
+// JobberConfig says how a jobber works. The zero value of a field means its default.
+type JobberConfig struct {
+	Name string // for logs; that of its type where it is made for one
+
+	// Concurrency is how many requests may run at the same time: 1 by default. More is for handlers that wait for
+	// others, such as network calls; their replies no longer keep the order of the requests.
+	Concurrency int
+
+	// SerialKey keeps requests with the same key from running at the same time where Concurrency is over 1. It is called
+	// by the dispatcher, so it must be quick. An empty key excludes nothing.
+	SerialKey func(*Job) string
+
+	// QueueMax bounds the requests that wait, of all its types together: 65,536 by default. Above it the answer is
+	// queue_full.
+	QueueMax int
+
+	// Retry has a request whose handler failed run again.
+	Retry Retry
+
+	// LogAttrs returns what the log shall say of a request beside its type, number and client.
+	LogAttrs func(*Job) []slog.Attr
+}
+
+// Retry says how often a request is tried, and how long after a failure the next attempt comes, at the end of the queue.
+// A payload that can not be decoded is not tried again. The zero value means once.
+type Retry struct {
+	Attempts int
+	Delay    time.Duration
+}
+
+const queueMaxDefault = 65_536
+
+// Jobber serves the requests of its types. It is made by Registry.Jobber, or by Handle on a Registry.
+type Jobber struct {
+	registry *Registry
+	cfg      JobberConfig
+	types    []*Type
+	batch    BatchHandler // nil: its types have handlers for one job
+	internal bool
+	queue    queue
+
+	incoming []*Job // the dispatcher's: what it has for the queue in this turn
+}
+
+func newJobber(r *Registry, cfg JobberConfig) *Jobber {
+	if cfg.Concurrency == 0 {
+		cfg.Concurrency = 1
+	}
+	if cfg.QueueMax == 0 {
+		cfg.QueueMax = queueMaxDefault
+	}
+	if cfg.Concurrency < 0 || cfg.QueueMax < 0 || cfg.Retry.Attempts < 0 || cfg.Retry.Delay < 0 {
+		panic(fmt.Sprintf("dispatch: jobber %s: negative setting: %+v", cfg.Name, cfg))
+	}
+	j := &Jobber{registry: r, cfg: cfg}
+	j.queue.jobsMax = cfg.QueueMax
+	j.queue.held = make(map[string]*jobList)
+	j.queue.work.L = &j.queue.mu
+	return j
+}
+
+// Counts is what has become of the requests of a type.
+type Counts struct {
+	Done   uint64 // handlers that have answered or parked
+	Failed uint64 // of these, with an error
+	Shed   uint64 // never begun: queue full, deadline over, cancelled, client gone
+}
+
+// worker is one goroutine of a jobber; it owns its outbox and scratch space, and takes jobs from the jobber's queue.
+type worker struct {
+	d       *Dispatcher
+	jobber  *Jobber
+	out     Outbox
+	jobs    []*Job
+	decoder *decoder.Decoder
+	encoded []byte // the typed handler's result
+	tracing bool
+}
+
+// A worker takes jobs in chunks that last about as long as waking it costs, and hands their answers over together. A
+// handler that takes longer than chunkLong gets its jobs one by one, so that no answer waits for the next job's, and no
+// job that is cancelled counts as begun.
+const (
+	chunkMax   = 64
+	chunkShort = 50 * time.Microsecond
+	chunkLong  = 200 * time.Microsecond
+
+	batchMax = 4096 // jobs that a batch handler gets at once
+)
+
+func (w *worker) run() {
+	q := &w.jobber.queue
+	n := 1
+	if w.jobber.batch != nil {
+		n = batchMax
+	}
+	for {
+		w.jobs = q.take(w.jobs[:0], n)
+		if len(w.jobs) == 0 {
+			return
+		}
+		w.tracing = w.d.debugging()
+		began := w.d.now()
+		if w.jobber.batch != nil {
+			w.runBatch(began)
+		} else {
+			for _, j := range w.jobs {
+				w.runOne(j)
+			}
+		}
+		w.out.Flush()
+		clear(w.jobs)
+		if w.jobber.batch == nil && w.jobber.cfg.Concurrency == 1 {
+			switch took := time.Duration(w.d.now() - began); {
+			case took < chunkShort:
+				n = min(2*n, chunkMax)
+			case took > chunkLong:
+				n = 1
+			}
+		}
+	}
+}
+
+// runOne has the handler of j serve it.
+func (w *worker) runOne(j *Job) {
+	q, cfg := &w.jobber.queue, &w.jobber.cfg
+	t, key := j.typ, j.serialKey // j may be gone once it is answered
+	counts := Counts{Done: 1}
+	if w.begin(j) {
+		err, settled := w.call(t, j)
+		switch {
+		case settled:
+		case j.attempt < cfg.Retry.Attempts && asError(err).Code != codec.BadPayload:
+			w.d.log.Warn("request failed, will be tried again", w.d.attrs(j, slog.Int("attempt", j.attempt), slog.Any("err", err))...)
+			j.dueAt = w.d.now() + int64(cfg.Retry.Delay)
+			q.retry(j, w.d.now())
+			return
+		default:
+			j.Fail(err)
+		}
+		counts.Failed = uint64(w.out.failed)
+	} else {
+		counts = Counts{Shed: 1}
+	}
+	w.out.settled, w.out.failed = w.out.settled[:0], 0
+	if key != "" {
+		q.finish(key)
+	}
+	q.done(t, 1, counts)
+}
+
+// call runs the handler, and reports whether it settled the job; if not, err says what to answer.
+func (w *worker) call(t *Type, j *Job) (err error, settled bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			err, settled = w.panicked(t.name, p), len(w.out.settled) > 0
+		}
+		w.out.held = false
+	}()
+	w.out.held = true
+	err = t.run(w, j)
+	settled = len(w.out.settled) > 0
+	if err == nil && !settled {
+		err = codec.NewError(codec.HandlerFailed, "the handler of "+t.name+" gave no answer")
+		w.d.log.Error(err.Error())
+	}
+	return err, settled
+}
+
+// runBatch has the batch handler serve all of w.jobs.
+func (w *worker) runBatch(now int64) {
+	q := &w.jobber.queue
+	begun := w.jobs[:0]
+	for _, j := range w.jobs {
+		t := j.typ
+		if w.begin(j) {
+			begun = append(begun, j)
+		} else {
+			q.done(t, 1, Counts{Shed: 1})
+		}
+	}
+	if len(begun) == 0 {
+		return
+	}
+	types := w.jobber.types
+	perType := make(map[*Type]uint64, len(types))
+	for _, j := range begun {
+		perType[j.typ]++
+	}
+	err := w.callBatch(begun)
+	if len(w.out.settled) < len(begun) {
+		settled := make(map[*Job]bool, len(begun))
+		for _, j := range w.out.settled {
+			settled[j] = true
+		}
+		for _, j := range begun {
+			if !settled[j] {
+				j.Fail(err)
+			}
+		}
+	}
+	failed := uint64(w.out.failed)
+	for t, n := range perType {
+		q.done(t, int(n), Counts{Done: n, Failed: min(failed, n)})
+		failed -= min(failed, n)
+	}
+	clear(w.out.settled)
+	w.out.settled, w.out.failed = w.out.settled[:0], 0
+}
+
+func (w *worker) callBatch(jobs []*Job) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = w.panicked(w.jobber.cfg.Name, p)
+		}
+		w.out.held = false
+	}()
+	w.out.held = true
+	w.jobber.batch(jobs)
+	return codec.NewError(codec.HandlerFailed, "the handler of "+w.jobber.cfg.Name+" gave no answer")
+}
+
+// begin checks right before a job starts that somebody still waits for it.
+func (w *worker) begin(j *Job) bool {
+	j.out = &w.out
+	switch {
+	case j.peer.closed.Load():
+		w.out.sendHome(j)
+		return false
+	case j.deadline != 0 && j.deadline <= w.d.now():
+		w.out.add(j, answer{err: deadlineOver(j)})
+		return false
+	}
+	if w.tracing {
+		w.d.trace(j, "started")
+	}
+	j.attempt++
+	j.answered = false
+	return true
+}
+
+func (w *worker) panicked(name string, p any) error {
+	w.d.log.Error("handler panicked", slog.String("type", name), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+	return codec.NewError(codec.HandlerFailed, "the handler of "+name+" panicked; the server's log says where")
+}
+
+// decode decodes JSON into v, whose strings and raw values are copies: a handler may keep them.
+func (w *worker) decode(p []byte, v any) error {
+	s := unsafe.String(unsafe.SliceData(p), len(p)) // not kept: strings are copied, and errors are turned into texts
+	if w.decoder == nil {
+		w.decoder = decoder.NewDecoder(s)
+		w.decoder.SetOptions(decoder.OptionCopyString | decoder.OptionValidateString)
+	} else {
+		w.decoder.Reset(s)
+	}
+	err := w.decoder.Decode(v)
+	w.decoder.Reset("")
+	return jsonError(err)
+}

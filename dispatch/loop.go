@@ -1,0 +1,137 @@
+package dispatch
+
+import (
+	"sync/atomic"
+
+	"github.com/kassa-go/kassa/codec"
+)
+
+// loop is what the dispatcher keeps for one event loop: the way its jobs come home. But for the inbox, all of it belongs
+// to the loop's goroutine.
+type loop struct {
+	d             *Dispatcher
+	id            int
+	replyBytesMax int
+	execute       func(func()) error
+	comeHome      func() // l.home, made once
+
+	inbox atomic.Pointer[batch] // what outboxes have published, newest first
+	woken atomic.Bool           // comeHome is going to run
+
+	now     int64  // ns since the dispatcher started, taken at the first request of a turn
+	pending []*Job // taken in this turn and not published yet
+	free    []*Job
+	frame   codec.Frame // reused, for answers that the loop gives itself
+	scratch []byte
+}
+
+const (
+	pendingMax = 256  // requests published at once
+	freeMax    = 4096 // idle jobs kept: a connection's default credit
+)
+
+// newJob returns a cleared job.
+func (l *loop) newJob() *Job {
+	if n := len(l.free); n > 0 {
+		j := l.free[n-1]
+		l.free = l.free[:n-1]
+		return j
+	}
+	return new(Job)
+}
+
+func (l *loop) recycle(j *Job) {
+	j.clear()
+	if len(l.free) < freeMax {
+		l.free = append(l.free, j)
+	}
+}
+
+// publish puts b into the loop's inbox, and wakes the loop unless that is done already. Any goroutine may call it.
+func (l *loop) publish(b *batch) {
+	for {
+		old := l.inbox.Load()
+		b.next = old
+		if l.inbox.CompareAndSwap(old, b) {
+			break
+		}
+	}
+	if l.woken.CompareAndSwap(false, true) {
+		// An error means that the engine has stopped: nobody is there any more to be answered.
+		_ = l.execute(l.comeHome)
+	}
+}
+
+// home takes the jobs that have come in: it writes each connection's answers together and returns its credit.
+func (l *loop) home() {
+	l.woken.Store(false) // before looking: what comes in afterwards wakes the loop again
+	var oldest *batch
+	for b := l.inbox.Swap(nil); b != nil; {
+		next := b.next
+		b.next, oldest = oldest, b
+		b = next
+	}
+
+	// First gather, by connection: its answers may stand in several batches.
+	var writers, lastWriter *Peer
+	for b := oldest; b != nil; b = b.next {
+		for _, p := range b.parked {
+			p.inflight--
+			p.waiting++
+		}
+		for j := b.first; j != nil; {
+			next := j.homeNext
+			p := j.peer
+			if p.homeLast == nil {
+				p.homeFirst = j
+				if lastWriter == nil {
+					writers = p
+				} else {
+					lastWriter.homeNext = p
+				}
+				lastWriter = p
+			} else {
+				p.homeLast.homeNext = j
+			}
+			p.homeLast, j.homeNext = j, nil
+			j = next
+		}
+	}
+
+	// Then write. A write can close its connection, which runs Peer.Closed; that leaves jobs that are not queued alone.
+	var starved []*Peer
+	for p := writers; p != nil; {
+		next := p.homeNext
+		j := p.homeFirst
+		p.homeFirst, p.homeLast, p.homeNext = nil, nil, nil
+		for j != nil {
+			next := j.homeNext
+			if len(j.wire) > 0 && !j.abandoned && !p.closed.Load() {
+				p.conn.Write(j.wire)
+			}
+			p.welcome(j)
+			j = next
+		}
+		if p.starved && int(p.inflight) <= l.d.cfg.Credit/2 && !p.closed.Load() {
+			p.starved = false
+			starved = append(starved, p)
+		}
+		p = next
+	}
+	for b := oldest; b != nil; {
+		next := b.next
+		for _, p := range b.parked {
+			if p.starved && !p.closed.Load() {
+				p.starved = false
+				starved = append(starved, p)
+			}
+		}
+		b.reset()
+		batchPool.Put(b)
+		b = next
+	}
+	// At last, since it takes in new requests.
+	for _, p := range starved {
+		p.conn.Resume()
+	}
+}

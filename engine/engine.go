@@ -1,0 +1,325 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+
+	"github.com/kassa-go/kassa/codec"
+)
+
+// Peer receives what a connection's client sends. All methods are called by the goroutine of the connection's event
+// loop, and must not block. dispatch.Peer is one.
+type Peer interface {
+	// Request takes a request. f and what it points to are only valid during the call.
+	Request(f *codec.Frame)
+	// Flush is called after the last of the requests that were read together.
+	Flush()
+	// Ready reports whether the connection may send another request. After false nothing is taken from it until the peer
+	// calls Conn.Resume.
+	Ready() bool
+	// Pending returns how many requests are taken and not answered yet.
+	Pending() int
+	// Drain tells that the server ends, finally so when it can not wait any longer for what is pending.
+	Drain(final bool)
+	// Closed tells that the connection is no more. It is the last call.
+	Closed()
+}
+
+// Engine holds connections on event loops. Its methods may be called from any goroutine.
+type Engine struct {
+	cfg      Config
+	connsMax int64
+	log      *slog.Logger
+	addrs    []net.Addr
+
+	conns    atomic.Int64 // open ones, refused ones that linger included
+	refusing atomic.Int64 // refused ones that linger
+	draining atomic.Bool
+	counts   counts
+
+	mu    sync.Mutex
+	loops map[gnet.EventLoop]*loop // made when a gnet loop brings its first connection; gnet does not name them before
+
+	tcp      gnet.Engine // zero: no TCP address
+	unix     *unixServer // nil: no Unix address
+	stopping chan struct{}
+	stop     sync.Once
+	ended    chan struct{} // closed when all goroutines of the engine have ended
+	err      error         // why, once ended is closed; nil: Shutdown was called
+}
+
+type counts struct {
+	accepted, refused, slowReaders, overloaded, timedOut, badFrames atomic.Uint64
+}
+
+// Stats is a snapshot of what an engine has seen since its start.
+type Stats struct {
+	Conns    int // open now
+	ConnsMax int
+
+	Accepted    uint64
+	Refused     uint64 // too many connections, or draining
+	SlowReaders uint64 // closed, since they did not read their answers
+	Overloaded  uint64 // closed, since they sent on without credit
+	TimedOut    uint64 // closed, idle or in the middle of a frame
+	BadFrames   uint64
+}
+
+// Start listens and serves, until Shutdown is called.
+func Start(cfg Config) (*Engine, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		cfg: cfg, log: cfg.Log,
+		loops:    make(map[gnet.EventLoop]*loop),
+		stopping: make(chan struct{}),
+		ended:    make(chan struct{}),
+	}
+	room, err := connsMax(cfg.ConnsMax, cfg.Loops, len(cfg.Addrs))
+	if err != nil {
+		return nil, err
+	}
+	e.connsMax = int64(room)
+	if err := codec.Pretouch(); err != nil {
+		return nil, err
+	}
+
+	var tcp []string
+	var paths []string
+	for _, s := range cfg.Addrs {
+		a, err := parseAddress(s)
+		if err != nil {
+			return nil, err
+		}
+		if a.network == "unix" {
+			paths = append(paths, a.address)
+			continue
+		}
+		a, addr, err := reserveTCP(a)
+		if err != nil {
+			return nil, err
+		}
+		tcp = append(tcp, "tcp://"+a.address)
+		e.addrs = append(e.addrs, addr)
+	}
+
+	var goroutines sync.WaitGroup
+	var errs []error // of what runs; goroutines guards it
+	var errsMu sync.Mutex
+	failed := func(err error) {
+		errsMu.Lock()
+		errs = append(errs, err)
+		errsMu.Unlock()
+		e.end()
+	}
+	if len(paths) > 0 {
+		if e.unix, err = e.listenUnix(paths); err != nil {
+			return nil, err
+		}
+		for _, l := range e.unix.listeners {
+			e.addrs = append(e.addrs, l.Addr())
+		}
+	}
+	if len(tcp) > 0 {
+		h := &handler{e: e, booted: make(chan gnet.Engine, 1)}
+		ran := make(chan error, 1)
+		goroutines.Go(func() {
+			err := gnet.Rotate(h, tcp, e.options()...)
+			ran <- err
+			select {
+			case <-e.stopping:
+			default: // nobody asked for it: gnet ends like that when it can not accept any more
+				failed(fmt.Errorf("engine: the event loops have ended unexpectedly: %w", errors.Join(err, errEnded)))
+			}
+		})
+		select {
+		case e.tcp = <-h.booted:
+		case err := <-ran:
+			goroutines.Wait()
+			if e.unix != nil {
+				e.unix.close()
+			}
+			return nil, fmt.Errorf("engine: %w", err)
+		}
+	}
+	if e.unix != nil {
+		for _, l := range e.unix.listeners {
+			goroutines.Go(func() {
+				if err := e.unix.accept(l); err != nil {
+					failed(err)
+				}
+			})
+		}
+	}
+	goroutines.Go(e.sweep)
+	go func() {
+		<-e.stopping
+		if e.unix != nil {
+			e.unix.close()
+		}
+		if len(tcp) > 0 {
+			// Without a deadline: it only waits for the loops to see that they are to end.
+			if err := e.tcp.Stop(context.Background()); err != nil {
+				e.log.Debug("stopping gnet", slog.Any("err", err))
+			}
+		}
+		goroutines.Wait()
+		e.err = errors.Join(errs...)
+		close(e.ended)
+	}()
+	for _, a := range e.addrs {
+		e.log.Info("listening", slog.String("network", a.Network()), slog.String("addr", a.String()),
+			slog.Int64("connsMax", e.connsMax), slog.String("codec", cfg.Codec.Name()))
+	}
+	return e, nil
+}
+
+// Run starts an engine, serves until ctx is done, and then shuts it down, for which it takes drain at most.
+func Run(ctx context.Context, cfg Config, drain time.Duration) error {
+	e, err := Start(cfg)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-e.ended:
+		return e.err
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	return e.Shutdown(ctx)
+}
+
+var errEnded = errors.New("no more connections can be accepted")
+
+func (e *Engine) options() []gnet.Option {
+	return []gnet.Option{
+		gnet.WithNumEventLoop(e.cfg.Loops),
+		// One listener a loop: accepting and counting happen in one place, so that the count is exact.
+		gnet.WithReusePort(true),
+		gnet.WithReuseAddr(true),
+		gnet.WithTCPKeepAlive(3 * time.Minute),
+		gnet.WithTCPNoDelay(gnet.TCPNoDelay),
+		gnet.WithLogger(gnetLog{e.log}),
+	}
+}
+
+// Addrs returns where the engine listens, the TCP addresses first.
+func (e *Engine) Addrs() []net.Addr { return e.addrs }
+
+// Wait waits until the engine has ended, and returns nil if that was by Shutdown.
+func (e *Engine) Wait() error {
+	<-e.ended
+	return e.err
+}
+
+// Stats returns a snapshot.
+func (e *Engine) Stats() Stats {
+	return Stats{
+		Conns:       int(e.conns.Load()),
+		ConnsMax:    int(e.connsMax),
+		Accepted:    e.counts.accepted.Load(),
+		Refused:     e.counts.refused.Load(),
+		SlowReaders: e.counts.slowReaders.Load(),
+		Overloaded:  e.counts.overloaded.Load(),
+		TimedOut:    e.counts.timedOut.Load(),
+		BadFrames:   e.counts.badFrames.Load(),
+	}
+}
+
+// end has all goroutines of the engine end.
+func (e *Engine) end() { e.stop.Do(func() { close(e.stopping) }) }
+
+// handler is what a gnet engine calls, on the goroutines of its event loops.
+type handler struct {
+	gnet.BuiltinEventEngine
+	e      *Engine
+	booted chan gnet.Engine
+}
+
+func (h *handler) OnBoot(g gnet.Engine) gnet.Action {
+	h.booted <- g
+	return gnet.None
+}
+
+func (h *handler) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
+	h.e.loopOf(gc.EventLoop()).open(gc)
+	return nil, gnet.None
+}
+
+func (h *handler) OnTraffic(gc gnet.Conn) gnet.Action {
+	c := gc.Context().(*Conn)
+	c.read()
+	c.loop.flush()
+	return gnet.None
+}
+
+func (h *handler) OnClose(gc gnet.Conn, _ error) gnet.Action {
+	gc.Context().(*Conn).closed()
+	return gnet.None
+}
+
+func (e *Engine) loopOf(el gnet.EventLoop) *loop {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := e.loops[el]
+	if l == nil {
+		l = &loop{e: e, el: el, id: len(e.loops)}
+		e.loops[el] = l
+	}
+	return l
+}
+
+// onLoops runs f on the goroutine of every loop, and waits until all have, or the engine ends.
+func (e *Engine) onLoops(f func(*loop)) {
+	e.mu.Lock()
+	var loops []*loop
+	for _, l := range e.loops {
+		loops = append(loops, l)
+	}
+	e.mu.Unlock()
+	var done sync.WaitGroup
+	for _, l := range loops {
+		done.Add(1)
+		if l.execute(func() { defer done.Done(); f(l) }) != nil {
+			done.Done()
+		}
+	}
+	all := make(chan struct{})
+	go func() { done.Wait(); close(all) }()
+	select {
+	case <-all:
+	case <-e.stopping:
+	}
+}
+
+// gnetLog is gnet's log, on ours. What it says at start and end is said better by the engine.
+type gnetLog struct{ log *slog.Logger }
+
+func (l gnetLog) Debugf(format string, args ...any) {
+	l.log.Debug("gnet: " + fmt.Sprintf(format, args...))
+}
+func (l gnetLog) Infof(format string, args ...any) {
+	l.log.Debug("gnet: " + fmt.Sprintf(format, args...))
+}
+func (l gnetLog) Warnf(format string, args ...any) {
+	l.log.Warn("gnet: " + fmt.Sprintf(format, args...))
+}
+func (l gnetLog) Errorf(format string, args ...any) {
+	l.log.Error("gnet: " + fmt.Sprintf(format, args...))
+}
+func (l gnetLog) Fatalf(format string, args ...any) {
+	l.log.Error("gnet: " + fmt.Sprintf(format, args...))
+	os.Exit(1)
+}

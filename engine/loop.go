@@ -1,0 +1,151 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+
+	"github.com/kassa-go/kassa/codec"
+)
+
+// loop is what the engine keeps for one of gnet's event loops. All of it but e, el and id belongs to the loop's
+// goroutine.
+type loop struct {
+	e  *Engine
+	el gnet.EventLoop
+	id int
+
+	conns []*Conn // all, in no order; a Conn knows its place
+	tick  uint32  // sweeps so far; the clock that time-outs are measured with
+
+	frame codec.Frame // the request that is being taken
+	out   []byte      // what outConn is sent at the next flush
+	outTo *Conn       // nil: out is empty
+}
+
+// outBytesKeep bounds the buffer that a loop keeps for writing: about what one write to a socket takes.
+const outBytesKeep = 256 << 10
+
+// execute runs f soon on the loop's goroutine. gnet keeps the order of such calls only while fewer than 1,024 of them
+// wait, so callers keep one outstanding.
+func (l *loop) execute(f func()) error {
+	return l.el.Execute(context.Background(), task{l, f})
+}
+
+type task struct {
+	l *loop
+	f func()
+}
+
+func (t task) Run(context.Context) error {
+	t.f()
+	t.l.flush()
+	return nil
+}
+
+// open takes in a new connection, or refuses it.
+func (l *loop) open(gc gnet.Conn) {
+	e := l.e
+	c := &Conn{gc: gc, loop: l, codec: e.cfg.Codec, remote: gc.RemoteAddr(), place: len(l.conns), lastTick: l.tick}
+	_, c.detecting = c.codec.(codec.Detector)
+	gc.SetContext(c)
+	l.conns = append(l.conns, c)
+	var why *codec.Error
+	if n := e.conns.Add(1) - e.refusing.Load(); n > e.connsMax {
+		why = errTooManyConnections
+	} else if e.draining.Load() {
+		why = errDraining
+	}
+	if why == nil {
+		e.counts.accepted.Add(1)
+		c.peer = e.cfg.Open(c)
+		return
+	}
+	e.counts.refused.Add(1)
+	c.refused = true
+	if e.refusing.Add(1) > refusingMax {
+		l.el.Close(gc)
+		return
+	}
+	c.fail(why)
+	l.flush()
+}
+
+// refusingMax is how many refused connections may wait for their clients to see why. Each uses one of the spare
+// descriptors; more are closed at once.
+const refusingMax = descriptorsSpare / 2
+
+// flush sends what the connection written to last has been answered in this turn.
+func (l *loop) flush() {
+	c := l.outTo
+	if c == nil {
+		return
+	}
+	l.outTo = nil
+	out := l.out
+	l.out = l.out[:0]
+	if cap(out) > outBytesKeep {
+		l.out = nil
+	}
+	c.send(out)
+}
+
+// sweep has every loop look for connections that have been silent for too long, until the engine ends.
+func (e *Engine) sweep() {
+	tick := time.NewTicker(e.tickEvery())
+	defer tick.Stop()
+	for {
+		select {
+		case <-e.stopping:
+			return
+		case <-tick.C:
+			e.onLoops((*loop).sweep)
+		}
+	}
+}
+
+// tickEvery is how exact time-outs are: a quarter of the shortest, a second at most.
+func (e *Engine) tickEvery() time.Duration {
+	every := min(time.Second, e.cfg.FrameTimeout/4)
+	if e.cfg.IdleTimeout > 0 {
+		every = min(every, e.cfg.IdleTimeout/4)
+	}
+	return max(every, time.Millisecond)
+}
+
+// ticks returns how many sweeps a time-out lasts.
+func (e *Engine) ticks(timeout time.Duration) uint32 { return uint32(timeout / e.tickEvery()) }
+
+func (l *loop) sweep() {
+	e := l.e
+	l.tick++
+	frame, idle, linger := e.ticks(e.cfg.FrameTimeout), e.ticks(e.cfg.IdleTimeout), max(2, e.ticks(lingerMax))
+	l.each(func(c *Conn) {
+		switch {
+		case c.state == lingering:
+			c.halfClose()
+			if l.tick-c.lastTick > linger {
+				l.el.Close(c.gc)
+			}
+		case c.frameTick != 0 && l.tick-c.frameTick > frame:
+			e.counts.timedOut.Add(1)
+			c.fail(errFrameTimeout)
+		case idle > 0 && l.tick-c.lastTick > idle && c.peer.Pending() == 0 && c.gc.OutboundBuffered() == 0:
+			e.counts.timedOut.Add(1)
+			c.fail(errIdle)
+		}
+	})
+}
+
+// each calls f for every connection. f may close any: that moves the last one, already seen, into the gap.
+func (l *loop) each(f func(*Conn)) {
+	for i := len(l.conns) - 1; i >= 0; i-- {
+		if i < len(l.conns) {
+			f(l.conns[i])
+		}
+	}
+}
+
+// lingerMax is how long a connection that was told why it is closed has for reading that.
+const lingerMax = 2 * time.Second

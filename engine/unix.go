@@ -1,0 +1,95 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+
+	"github.com/panjf2000/gnet/v2"
+)
+
+// unixServer serves Unix sockets. gnet can listen at them too, but then it accepts ahead of the event loops, so that the
+// count of connections is not exact and descriptors can run out, which ends it. Here each is accepted when the one before
+// it has been counted.
+type unixServer struct {
+	e         *Engine
+	listeners []net.Listener
+	client    *gnet.Client // for its event loop; gnet calls what serves connections made elsewhere a client
+}
+
+func (e *Engine) listenUnix(paths []string) (*unixServer, error) {
+	s := &unixServer{e: e}
+	for _, path := range paths {
+		l, err := listenUnix(path)
+		if err != nil {
+			s.close()
+			return nil, fmt.Errorf("engine: %w", err)
+		}
+		s.listeners = append(s.listeners, l)
+	}
+	client, err := gnet.NewClient(&handler{e: e, booted: make(chan gnet.Engine, 1)}, gnet.WithNumEventLoop(1), gnet.WithLogger(gnetLog{e.log}))
+	if err == nil {
+		err = client.Start()
+	}
+	if err != nil {
+		s.close()
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	s.client = client
+	return s, nil
+}
+
+// listenUnix listens at path. A socket that a server left there when it was killed is removed; anything else is not.
+func listenUnix(path string) (net.Listener, error) {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	case info.Mode().Type() != fs.ModeSocket:
+		return nil, fmt.Errorf("listen unix %s: a file that is no socket is in the way: remove it, or choose another path", path)
+	default:
+		if c, err := net.Dial("unix", path); err == nil {
+			c.Close()
+			return nil, fmt.Errorf("listen unix %s: another server listens there", path)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	return net.Listen("unix", path)
+}
+
+// accept takes in connections until the listener is closed.
+func (s *unixServer) accept(l net.Listener) error {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			select {
+			case <-s.e.stopping:
+				return nil
+			default:
+				return fmt.Errorf("engine: %w", err)
+			}
+		}
+		// It returns when the event loop has opened the connection.
+		if _, err := s.client.Enroll(c); err != nil {
+			s.e.log.Warn("connection lost while it was taken in", slog.Any("err", err))
+		}
+	}
+}
+
+// close ends the listeners, which removes the sockets, and the event loop with its connections.
+func (s *unixServer) close() {
+	for _, l := range s.listeners {
+		l.Close()
+	}
+	if s.client != nil {
+		if err := s.client.Stop(); err != nil {
+			s.e.log.Debug("stopping gnet", slog.Any("err", err))
+		}
+	}
+}
