@@ -63,7 +63,7 @@ func (c *requestContext) Value(key any) any {
 		info.Age = time.Duration(c.d.now() - c.arrived)
 		return info
 	}
-	return nil
+	return c.started().Value(key) // what package context asks its own kind
 }
 
 func (c *requestContext) Done() <-chan struct{} { return c.started().Done() }

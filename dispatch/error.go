@@ -39,6 +39,10 @@ func deadlineOver(j *Job) *codec.Error {
 	return codec.NewError(codec.DeadlineExceeded, j.typ.name+" was not begun within deadlineMs")
 }
 
+func waitOver(j *Job) *codec.Error {
+	return codec.NewError(codec.DeadlineExceeded, "the wait for "+j.typ.name+" was not over within deadlineMs")
+}
+
 // asError returns err as it goes over the wire.
 func asError(err error) *codec.Error {
 	var e *codec.Error

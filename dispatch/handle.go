@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -68,14 +69,21 @@ func HandleBatch(r Registrar, fn BatchHandler, names ...string) {
 	}
 }
 
-// pretouch has sonic compile the types: at first use it takes milliseconds, which no request shall wait for. Sonic refuses
-// what can not be JSON (a channel, a func).
-func pretouch(name string, req, rep reflect.Type) {
-	err := errors.Join(
-		decoder.Pretouch(req, option.WithCompileRecursiveDepth(3)),
-		encoder.Pretouch(rep, option.WithCompileRecursiveDepth(3)))
-	if err != nil {
-		panic(fmt.Sprintf("dispatch: type %s takes %s and gives %s: %v", name, req, rep, err))
+// pretouch has sonic compile the types: at first use that takes milliseconds, which no request shall wait for. It panics
+// if they can not be JSON.
+func pretouch(name string, types ...reflect.Type) {
+	for _, t := range types {
+		err := errors.Join(
+			decoder.Pretouch(t, option.WithCompileRecursiveDepth(3)),
+			encoder.Pretouch(t, option.WithCompileRecursiveDepth(3)))
+		// Compiling lets a channel or a func pass; encoding a value does not.
+		var unsupported *json.UnsupportedTypeError
+		if _, encodeErr := appendJSON(nil, reflect.Zero(t).Interface()); errors.As(encodeErr, &unsupported) {
+			err = encodeErr
+		}
+		if err != nil {
+			panic(fmt.Sprintf("dispatch: %s is no type that JSON has, which type %s uses: %v", t, name, err))
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"sync"
 
 	"github.com/kassa-go/kassa/codec"
@@ -53,12 +54,12 @@ func (d *Dispatcher) NewOutbox() *Outbox { return &Outbox{d: d} }
 // Reply answers a parked job with result, a JSON value; rev is the revision it made or saw, 0 for none. It reports
 // whether that was in time: a job that was cancelled, whose deadline was over or whose client left has had its answer.
 func (o *Outbox) Reply(p *Parked, result []byte, rev uint64) bool {
-	return o.settle(p, answer{result: result, rev: rev})
+	return o.settle(p, answer{result: result, rev: rev}, context.Canceled)
 }
 
 // Fail answers a parked job with an error.
 func (o *Outbox) Fail(p *Parked, err error) bool {
-	return o.settle(p, answer{err: asError(err)})
+	return o.settle(p, answer{err: asError(err)}, context.Canceled)
 }
 
 // Push sends an event, a JSON value, to a client that has said hello. It reports whether it was queued for one.
@@ -72,11 +73,17 @@ func (o *Outbox) Push(p *Peer, typ string, event []byte) bool {
 	return true
 }
 
-func (o *Outbox) settle(p *Parked, a answer) bool {
+// settle ends a parked job if nobody has; cause is what its context says.
+func (o *Outbox) settle(p *Parked, a answer, cause error) bool {
 	if !p.over.CompareAndSwap(false, true) {
 		return false
 	}
-	p.finish()
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	p.ctx.cause(cause)
+	p.ctx.end()
+	p.job.peer.parked.Add(-1)
 	o.add(p.job, a)
 	return true
 }

@@ -12,7 +12,8 @@ import (
 // deadline (deadline_exceeded); the client's cancel (cancelled); the server's drain (draining); its client's departure.
 // All methods may be called from any goroutine.
 type Parked struct {
-	job   *Job
+	d     *Dispatcher
+	job   *Job // nobody's to look at once over is set, but the winner's
 	over  atomic.Bool
 	timer *time.Timer // ends it at its deadline; nil: none
 	ctx   *requestContext
@@ -28,7 +29,13 @@ func (j *Job) Park() (*Parked, error) {
 		peer.parked.Add(-1)
 		return nil, ErrParkedMax
 	}
-	p := &Parked{job: j, ctx: newRequestContext(j)}
+	p := &Parked{d: d, job: j, ctx: newRequestContext(j)}
+	if j.deadline != 0 {
+		over := waitOver(j)
+		// Set, and set to a time, in two steps: it may fire before AfterFunc has returned.
+		p.timer = time.AfterFunc(time.Hour, func() { p.end(over) })
+		p.timer.Stop()
+	}
 	q := &j.typ.jobber.queue
 	q.mu.Lock()
 	var refused codec.Code
@@ -43,11 +50,9 @@ func (j *Job) Park() (*Parked, error) {
 		j.answered = true
 		j.out.settled = append(j.out.settled, j)
 		j.out.noteParked(peer)
-	}
-	if refused == codec.OK && j.deadline != 0 {
-		p.timer = time.AfterFunc(time.Duration(j.deadline-d.now()), func() {
-			p.end(codec.NewError(codec.DeadlineExceeded, "the wait for "+j.Type()+" was over before it was met"))
-		})
+		if p.timer != nil {
+			p.timer.Reset(time.Duration(j.deadline - d.now()))
+		}
 	}
 	q.mu.Unlock()
 	if refused != codec.OK {
@@ -66,31 +71,21 @@ func (p *Parked) Context() context.Context { return p.ctx }
 // Reply answers the job with result, a JSON value. It reports whether that was in time. Who answers many at once uses an
 // Outbox.
 func (p *Parked) Reply(result []byte) bool {
-	o := p.job.peer.loop.d.NewOutbox()
+	o := p.d.NewOutbox()
 	defer o.Flush()
 	return o.Reply(p, result, 0)
 }
 
 // Fail answers the job with an error. It reports whether that was in time.
 func (p *Parked) Fail(err error) bool {
-	o := p.job.peer.loop.d.NewOutbox()
+	o := p.d.NewOutbox()
 	defer o.Flush()
 	return o.Fail(p, err)
 }
 
 // end answers the job on somebody else's behalf than the handler's.
 func (p *Parked) end(why *codec.Error) bool {
-	o := p.job.peer.loop.d.NewOutbox()
+	o := p.d.NewOutbox()
 	defer o.Flush()
-	p.ctx.cause(why)
-	return o.settle(p, answer{err: why})
-}
-
-// finish frees what a job that is over held. The winner of p.over calls it.
-func (p *Parked) finish() {
-	if p.timer != nil {
-		p.timer.Stop()
-	}
-	p.ctx.end()
-	p.job.peer.parked.Add(-1)
+	return o.settle(p, answer{err: why}, why)
 }

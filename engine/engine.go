@@ -169,10 +169,11 @@ func Start(cfg Config) (*Engine, error) {
 			e.unix.close()
 		}
 		if len(tcp) > 0 {
-			// Without a deadline: it only waits for the loops to see that they are to end.
-			if err := e.tcp.Stop(context.Background()); err != nil {
-				e.log.Debug("stopping gnet", slog.Any("err", err))
-			}
+			// With a context that is over it does not look every half second whether the loops have ended: that is seen
+			// from Rotate, which returns.
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			_ = e.tcp.Stop(ctx)
 		}
 		goroutines.Wait()
 		e.err = errors.Join(errs...)
