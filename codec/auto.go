@@ -41,9 +41,6 @@ scan:
 			case unknown:
 				break scan
 			}
-			if phase == afterObject {
-				return JSON{}, nil
-			}
 			i++
 			continue
 		}

@@ -56,6 +56,9 @@ func (Binary) Split(_ *Scan, buf []byte, bytesMax int) (frame []byte, n int, err
 	if len(buf) > 1 && buf[1]>>4 != version {
 		return nil, 0, NewError(UnsupportedVersion, "version "+strconv.Itoa(int(buf[1]>>4))+" is not spoken here, only 1")
 	}
+	if len(buf) < headerBytes {
+		return nil, 0, nil
+	}
 	size, known := frameBytes(buf)
 	switch {
 	case size > uint64(bytesMax):
@@ -66,11 +69,8 @@ func (Binary) Split(_ *Scan, buf []byte, bytesMax int) (frame []byte, n int, err
 	return buf[:size], int(size), nil
 }
 
-// frameBytes returns how long the frame is that buf begins with; known is false when it is at least that long.
+// frameBytes returns how long the frame is whose header buf begins with; known is false when it is at least that long.
 func frameBytes(buf []byte) (size uint64, known bool) {
-	if len(buf) < headerBytes {
-		return headerBytes, false
-	}
 	flags := buf[2]
 	size = headerBytes + uint64(buf[3])
 	if flags&flagDeadline != 0 {
@@ -223,16 +223,20 @@ func (Binary) Append(dst []byte, f *Frame) ([]byte, error) {
 	case uint64(len(f.Payload)) > math.MaxUint32:
 		return dst, tooLarge(math.MaxUint32)
 	}
-	rev := f.Rev
-	if f.Kind == Request {
+	// A Frame may still have what belongs to another kind: a reply is made of its request.
+	rev, status := f.Rev, byte(0)
+	switch f.Kind {
+	case Request:
 		rev = f.MinRev
+	case Failure:
+		status = byte(f.Err.Code)
 	}
 	flags := flagsFor(f, rev)
 	start := len(dst)
 	dst = append(dst, magic, version<<4|byte(f.Kind), flags, byte(len(f.Type)), 0, 0, 0, 0)
 	dst = binary.BigEndian.AppendUint64(dst, f.Index)
 	dst = binary.BigEndian.AppendUint16(dst, f.TypeID)
-	dst = append(dst, byte(f.Err.Code), 0)
+	dst = append(dst, status, 0)
 	dst = append(dst, f.Type...)
 	if flags&flagDeadline != 0 {
 		dst = binary.BigEndian.AppendUint32(dst, f.DeadlineMs)

@@ -29,7 +29,7 @@ var binaryFrames = []struct{ name, bytes, want string }{
 		"request type a index 18446744073709551615 payload [] deadline 500 key k1 one-way minRev 9"},
 	{"one-way request without an index", "b5 10 13 01 00000000 0000000000000000 0000 00 00 61", "request type a one-way"},
 	{"reply", "b5 11 21 00 00000001 0000000000000007 0102 00 00 0000000000000009 31", "reply typeID 258 index 7 payload 1 rev 9"},
-	{"failure", "b5 12 01 01 00000010 0000000000000007 0000 08 00 61 7b22657272223a2266756c6c222020207d",
+	{"failure", "b5 12 01 01 0000000e 0000000000000007 0000 08 00 61 7b22657272223a2266756c6c227d",
 		"failure type a index 7 error queue_full: full"},
 	{"push", "b5 13 11 01 00000001 0000000000000000 0000 00 00 61 31", "push type a payload 1"},
 }
@@ -54,10 +54,7 @@ func TestBinaryDecode(t *testing.T) {
 
 func TestBinaryAppend(t *testing.T) {
 	for _, test := range binaryFrames {
-		want := unhex(t, strings.Replace(test.bytes, "202020", "", 1))
-		if test.name == "failure" {
-			want[7] -= 3
-		}
+		want := unhex(t, test.bytes)
 		var f codec.Frame
 		if err := decodeAny(want, &f); err != nil {
 			t.Fatal(err)
@@ -135,6 +132,7 @@ func TestBinaryRefusesFrame(t *testing.T) {
 		{"payload is two values", "b5 10 01 01 00000003 0000000000000007 0000 00 00 61 312c32", "payload is flagged as JSON"},
 		{"payload is bad UTF-8", "b5 10 01 01 00000003 0000000000000007 0000 00 00 61 22ff22", "not valid UTF-8"},
 		{"failure without JSON", "b5 12 00 01 00000001 0000000000000007 0000 01 00 61 ff", "must be a JSON object"},
+		{"failure not flagged as JSON", "b5 12 00 01 00000002 0000000000000007 0000 01 00 61 7b7d", "must be a JSON object"},
 		{"failure without an object", "b5 12 01 01 00000001 0000000000000007 0000 01 00 61 31", "must be a JSON object"},
 		{"failure with err a number", "b5 12 01 01 00000009 0000000000000007 0000 01 00 61 7b22657272223a317d", "err must be a string"},
 	} {
@@ -158,6 +156,20 @@ func TestBinaryRefusesFrame(t *testing.T) {
 	wantError(t, "more than a request", codec.Binary{}.DecodeRequest(append(request, 0), used()), codec.BadFrame, "do not add up")
 	noIndex := unhex(t, "b5 10 11 01 00000000 0000000000000000 0000 00 00 61")
 	wantError(t, "no index", codec.Binary{}.DecodeRequest(noIndex, used()), codec.BadFrame, "queryIndex is missing")
+}
+
+// Answers are made by changing the Frame of the request.
+func TestBinaryAppendLeavesOutWhatTheKindHasNot(t *testing.T) {
+	for _, kind := range []codec.Kind{codec.Reply, codec.Failure, codec.Push} {
+		in := used()
+		in.Kind = kind
+		var out codec.Frame
+		if err := (codec.Binary{}).DecodeReply([]byte(appended(t, codec.Binary{}, *in)), &out); err != nil {
+			t.Errorf("kind %d: %v", kind, err)
+		} else if out.OneWay || out.Key != nil || out.DeadlineMs != 0 || out.MinRev != 0 {
+			t.Errorf("kind %d: %s", kind, text(&out))
+		}
+	}
 }
 
 func TestBinaryFailureOfUnknownCode(t *testing.T) {

@@ -35,8 +35,8 @@ type Codec interface {
 type Detector interface {
 	Codec
 
-	// Detect returns the codec to use from the start of buf on, nil when more bytes are needed (s remembers how far it
-	// got), or an error when no codec begins like this; then the connection is to be closed.
+	// Detect returns the codec to use from the start of buf on, with a zero Scan; nil when more bytes are needed (s
+	// remembers how far it got); or an error when no codec begins like this; then the connection is to be closed.
 	Detect(s *Scan, buf []byte, bytesMax int) (Codec, error)
 }
 

@@ -77,10 +77,9 @@ func (Crab) DecodeRequest(frame []byte, f *Frame) error {
 	f.Reset()
 	s := f.jsonScratch()
 	fields := &s.request
-	bad := s.decode(frame, fields, strictNames) != nil || !isObject(frame)
+	bad := s.decode(frame, fields, strictNames) != nil
 	if bad {
 		// Once more, past the names nobody knows: the index may stand behind them.
-		*fields = requestFields{}
 		_ = s.decode(frame, fields, strict)
 	}
 	var r fieldReader
@@ -127,9 +126,7 @@ func (Crab) DecodeReply(frame []byte, f *Frame) error {
 		return r.err
 	}
 	failure := &s.failure
-	if isObject(f.Payload) {
-		_ = s.decode(f.Payload, failure, strict) // it has been decoded once, as a part of frame
-	}
+	_ = s.decode(f.Payload, failure, strict) // leaves it empty if the payload is no object
 	code, known := codeOf(failure.Code)
 	_, hasErr := unquote(failure.Err)
 	switch {
@@ -234,9 +231,15 @@ func appendCrabFailure(dst []byte, f *Frame) []byte {
 	dst = append(dst, `,"resultJob":{`...)
 	if orphan {
 		dst = appendQuoted(appendName(dst, "msg"), badFrameMessage)
-	} else if e.Code == UnknownType {
-		e.Message = unknownTypeText + name
 	}
-	dst = appendFailure(dst, &e, e.Code != BadFrame)
+	switch e.Code {
+	case BadFrame:
+		dst = appendQuoted(appendName(dst, "err"), e.Message)
+	case UnknownType:
+		e.Message = unknownTypeText + string(f.Type)
+		fallthrough
+	default:
+		dst = appendFailure(dst, &e, true)
+	}
 	return append(dst, "}}"...)
 }

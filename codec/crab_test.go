@@ -24,6 +24,7 @@ func TestCrabSplit(t *testing.T) {
 		{name: "a crab and the beginning of an object in a string",
 			in:     `{"a":"🦀{"}🦀{"a":"🦀 { ","b":["🦀{"],"🦀{":"🦀{"}🦀`,
 			frames: []string{`{"a":"🦀{"}`, `{"a":"🦀 { ","b":["🦀{"],"🦀{":"🦀{"}`}},
+		{name: "a crab and a brace at the end of a string", in: `{"a":"🦀{" ,"b":1}🦀`, frames: []string{`{"a":"🦀{" ,"b":1}`}},
 		{name: "a crab and blanks in a string", in: `{"a":"🦀` + strings.Repeat(" ", 100) + `{"}🦀`,
 			frames: []string{`{"a":"🦀` + strings.Repeat(" ", 100) + `{"}`}},
 
@@ -148,7 +149,7 @@ func TestCrabAppend(t *testing.T) {
 		{"type among others", reply(`{"z":1.0,"type":{"x":[1]},"\"":{"type":2},"type":3,"a":1e400}`),
 			`{"type":"a","queryIndex":7,"resultJob":{"z":1.0,"\"":{"type":2},"a":1e400}}`},
 		{"type as a value", reply(`{"a": "type"}`), `{"type":"a","queryIndex":7,"resultJob":{"a":"type"}}`},
-		{"type in what is not JSON", reply(`{"type":`), `{"type":"a","queryIndex":7,"resultJob":{"type":}}`},
+		{"type in what is not JSON", reply(`{"type":`), `{"type":"a","queryIndex":7,"resultJob":{"type":}`},
 		{"crabs in strings", codec.Frame{Kind: codec.Reply, Type: []byte("🦀"), Index: 7, HasIndex: true, Payload: []byte(`{"🦀":"x🦀🦀"}`)},
 			`{"type":"\ud83e\udd80","queryIndex":7,"resultJob":{"\ud83e\udd80":"x\ud83e\udd80\ud83e\udd80"}}`},
 		{"index as sent", codec.Frame{Kind: codec.Reply, Type: []byte("a"), RawIndex: []byte("-1.50"), HasIndex: true},
@@ -164,6 +165,8 @@ func TestCrabAppend(t *testing.T) {
 			`{"type":"","queryIndex":7,"resultJob":{"err":"Не найден обработчик для запроса ","code":"unknown_type"}}`},
 		{"failure of no request", codec.Frame{Kind: codec.Failure, Err: codec.Error{Code: codec.Draining, Message: "bye"}},
 			orphan + `0,"resultJob":{"msg":"ошибка в сообщении к серверу","err":"bye","code":"draining"}}`},
+		{"failure without an index", codec.Frame{Kind: codec.Failure, Type: []byte("a"), Err: codec.Error{Code: codec.Internal}},
+			orphan + `0,"resultJob":{"msg":"ошибка в сообщении к серверу","err":"","code":"internal"}}`},
 		{"failure without a type", codec.Frame{Kind: codec.Failure, Index: 7, HasIndex: true, Err: codec.Error{Code: codec.Overloaded}},
 			orphan + `7,"resultJob":{"msg":"ошибка в сообщении к серверу","err":"","code":"overloaded"}}`},
 

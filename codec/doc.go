@@ -8,6 +8,7 @@
 // PROTOCOL.md in this directory is their specification. A program with frames of its own implements Codec.
 //
 // Caveats: what Split and the decoders hand out aliases the buffer they were given, and lives as long as it does.
-// Codecs are stateless and safe for concurrent use; a Frame carries the scratch space of the decoder and belongs to one
-// goroutine at a time.
+// Codecs are stateless and safe for concurrent use; a Frame carries the scratch space of the decoder and belongs, with
+// its copies, to one goroutine at a time. The first frames wait for the JSON decoder to be compiled, unless [Pretouch]
+// was called. What Append is given as JSON is not looked at: an invalid payload makes an invalid frame.
 package codec

@@ -251,11 +251,11 @@ func value(v raw) []byte {
 
 // parseUint returns the number that v, a valid JSON value, stands for, when it is written as digits only.
 func parseUint(v raw) (n uint64, ok bool) {
-	if len(v) == 0 || len(v) > len("18446744073709551615") {
+	n, err := strconv.ParseUint(view(v), 10, 64)
+	if err != nil {
 		return 0, false
 	}
-	n, err := strconv.ParseUint(view(v), 10, 64)
-	return n, err == nil
+	return n, true
 }
 
 // unquote returns the text of v, a valid JSON value, when it is a string. It aliases v unless v holds escapes.

@@ -80,7 +80,9 @@ func testSplit(t *testing.T, c codec.Codec, tests []splitTest) {
 func testBytesMax(t *testing.T, c codec.Codec, frame func(size int) string, lineEnd string) {
 	t.Helper()
 	fits := &stream{codec: c, bytesMax: 40}
-	fits.receive(frame(40) + lineEnd)
+	for _, b := range []byte(frame(40) + lineEnd) {
+		fits.receive(string([]byte{b}))
+	}
 	if fits.err != nil || !slices.Equal(fits.frames, []string{frame(40)}) {
 		t.Errorf("a frame of the largest size: frames %q, error %v", fits.frames, fits.err)
 	}
