@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/kassa-go/kassa/bench/load"
+)
+
+// kassa's replies are, byte for byte, those that the generator expects, in all codecs and sizes.
+func TestReplies(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	addrs, ended := make(chan string, 1), make(chan error, 1)
+	go func() { ended <- serve(ctx, func(addr string) { addrs <- addr }) }()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	var addr string
+	select {
+	case addr = <-addrs:
+	case err := <-ended:
+		ended <- errors.Join(err, errors.New("ended at once"))
+		return
+	}
+	for _, codec := range []string{"json", "crab", "binary"} {
+		for _, payloadBytes := range []int{0, 478, 16 << 10} {
+			replies(t, load.Config{Addr: addr, Conns: 8, Wire: load.WireConfig{Codec: codec, PayloadBytes: payloadBytes}})
+		}
+	}
+}
+
+func replies(t *testing.T, cfg load.Config) {
+	t.Helper()
+	g, err := load.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	r, err := g.Connect(cfg.Conns)
+	if err := errors.Join(err, r.Err()); err != nil {
+		t.Fatalf("%+v: %v", cfg.Wire, err)
+	}
+	r, err = g.Run(load.Phase{InFlight: 16, Requests: 1000})
+	if err := errors.Join(err, r.Err()); err != nil {
+		t.Errorf("%+v: %v", cfg.Wire, err)
+	}
+}

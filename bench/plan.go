@@ -1,0 +1,133 @@
+package bench
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/kassa-go/kassa/bench/load"
+)
+
+// Plan says what is measured. Servers run in turn, A B C A B C …, so that what changes on the machine meanwhile meets
+// all of them alike.
+type Plan struct {
+	Root  string // directory of kassa's source
+	Cells []Cell
+	Peers []Peer
+
+	// Generator is the command of a process that does load.Serve on its stdin and stdout, and Threads how many threads
+	// it puts the load on; 0: 1.
+	Generator []string
+	Threads   int
+
+	Rounds  int           // runs of each server in each cell; 0: 3
+	WarmUp  time.Duration // load before the measured load; 0: 1 s
+	Measure time.Duration // the measured load; 0: 5 s
+	Idle    time.Duration // silence before memory is read; 0: 30 s
+
+	// RepeatsMax is how often a run is repeated in which others used more than OthersCoresMax; 0: 0.1 cores.
+	RepeatsMax     int
+	OthersCoresMax float64
+
+	Log io.Writer // a line a run, for people; nil: none
+}
+
+// runTimeout bounds what a run takes beside its load and its silence: every wait in it is shorter.
+const runTimeout = 3 * time.Minute
+
+// Run measures what the plan says, and hands each result to sink as it comes. A server that fails is a result too; the
+// error says that the suite could not go on.
+func (p Plan) Run(ctx context.Context, sink func(Result) error) error {
+	p.Rounds = cmp.Or(p.Rounds, 3)
+	p.WarmUp = cmp.Or(p.WarmUp, time.Second)
+	p.Measure = cmp.Or(p.Measure, 5*time.Second)
+	p.Idle = cmp.Or(p.Idle, 30*time.Second)
+	p.OthersCoresMax = cmp.Or(p.OthersCoresMax, 0.1)
+	if p.Log == nil {
+		p.Log = io.Discard
+	}
+	switch {
+	case p.Rounds < 1 || p.WarmUp < 0 || p.Measure < 0 || p.Idle < 0 || p.RepeatsMax < 0 || p.OthersCoresMax < 0:
+		return errors.New("bench: a negative number in Plan")
+	case len(p.Cells) == 0 || len(p.Peers) == 0 || len(p.Generator) == 0:
+		return errors.New("bench: a plan without cells, peers or generator")
+	}
+	template, err := p.template(ctx)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "kassa-bench-")
+	if err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	versions := make(map[string]string)
+	for i, peer := range p.Peers {
+		// Two peers may be made of the same program: each has a directory.
+		own := filepath.Join(dir, fmt.Sprint(i))
+		if err := os.Mkdir(own, 0o700); err != nil {
+			return fmt.Errorf("bench: %w", err)
+		}
+		if versions[peer.Name()], err = peer.Build(ctx, own); err != nil {
+			return err
+		}
+	}
+	for _, cell := range p.Cells {
+		for round := range p.Rounds {
+			for _, peer := range p.Peers {
+				wire, ok := peer.Wire(cell)
+				if !ok {
+					fmt.Fprintf(p.Log, "%s %s: skipped, the server does not speak it\n", cell.Name, peer.Name())
+					continue
+				}
+				r := template
+				r.Server, r.Version, r.Date = peer.Name(), versions[peer.Name()], time.Now().UTC()
+				r.Cell, r.Conns, r.Round = cell.Name, cell.Conns, round+1
+				p.runQuietly(ctx, peer, cell, wire, &r)
+				if err := ctx.Err(); err != nil {
+					return fmt.Errorf("bench: %w", err)
+				}
+				if err := sink(r); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// template returns a result with what all results of this plan have in common.
+func (p *Plan) template(ctx context.Context) (Result, error) {
+	machine, err := thisMachine()
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{
+		Machine:    machine,
+		Go:         runtime.Version(),
+		GOMAXPROCS: runtime.GOMAXPROCS(0),
+		Commit:     sourceCommit(ctx, p.Root),
+	}, nil
+}
+
+// runQuietly runs a cell on a peer, and once more as long as others use the machine, up to RepeatsMax times.
+func (p *Plan) runQuietly(ctx context.Context, peer Peer, cell Cell, wire load.WireConfig, r *Result) {
+	blank := *r
+	for repeat := 0; ; repeat++ {
+		*r = blank
+		if err := p.run(ctx, peer, cell, wire, r); err != nil {
+			r.Failure = err.Error()
+		}
+		r.Disturbed = r.OthersCores > p.OthersCoresMax
+		fmt.Fprintln(p.Log, r.line())
+		if !r.Disturbed || repeat == p.RepeatsMax || ctx.Err() != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,42 @@
+package bench_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/kassa-go/kassa/bench"
+)
+
+func TestReport(t *testing.T) {
+	cpu := func(server string, s float64) bench.Result {
+		return bench.Result{Server: server, Cell: "64x16", Requests: 1e6, Seconds: 1, CPUSecondsPerMillion: s}
+	}
+	failed := bench.Result{Server: "kassa", Cell: "1x1", Errors: 3, Faults: []string{"connection 1, index 10000007: no reply"}}
+	disturbed := cpu("gnet-echo", 0.5)
+	disturbed.Disturbed = true
+	idle := bench.Result{Server: "kassa", Cell: "idle", Conns: 18_000, Seconds: 30, RSSBytesPerConn: 600}
+	var b strings.Builder
+	err := bench.WriteReport(&b, []bench.Result{
+		cpu("kassa", 1.0), cpu("gnet-echo", 0.5), cpu("gonet-workers", 5),
+		cpu("kassa", 0.9), disturbed, cpu("gonet-workers", 5),
+		cpu("kassa", 1.2), cpu("gnet-echo", 0.6), cpu("gonet-workers", 5),
+		failed, idle,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| 64x16 | CPU a million requests, s | 1.00 (0.900 to 1.20) | gnet-echo 0.500 (0.500 to 0.600) | 2.00 (1.80 to 2.00) | ≤ 2.2x | ≤ 1.6x | hit (1 of 6 runs disturbed) |",
+		"| 64x16 | CPU a million requests, s | 1.00 (0.900 to 1.20) | gonet-workers 5.00 (5.00 to 5.00) | 0.200 (0.180 to 0.240) | ≤ 0.14x |  | **miss** |",
+		"| 64x16 | throughput, krps | 1000 (1000 to 1000) | gnet-echo 1000 (1000 to 1000) | 1.00 (1.00 to 1.00) | ≥ 0.6x |  | hit (1 of 6 runs disturbed) |",
+		"| 10000x1 | CPU a million requests, s | – | gnet-echo – | – | ≤ 1.1x |  | not measured |",
+		"| 1x1 | p50, µs | – | gnet-echo – | – | ≤ 1.7x |  | **miss**: 1 of 1 runs failed |",
+		"| idle | RSS a connection, B | 600 |  |  | ≤ 700 B | ≤ 400 B | hit |",
+		"| 3, 1 disturbed |",
+		"connection 1, index 10000007: no reply",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}

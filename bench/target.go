@@ -1,0 +1,87 @@
+package bench
+
+import "fmt"
+
+// Metric is a figure of a result.
+type Metric uint8
+
+const (
+	CPUPerMillion Metric = iota
+	Throughput
+	P50
+	P99
+	Memory
+	MemoryPerConn
+	Duration
+)
+
+var metrics = [...]struct {
+	name string
+	unit string
+	of   func(*Result) float64
+}{
+	CPUPerMillion: {"CPU a million requests", "s", func(r *Result) float64 { return r.CPUSecondsPerMillion }},
+	Throughput:    {"throughput", "krps", func(r *Result) float64 { return float64(r.Requests) / r.Seconds / 1e3 }},
+	P50:           {"p50", "µs", func(r *Result) float64 { return r.P50Us }},
+	P99:           {"p99", "µs", func(r *Result) float64 { return r.P99Us }},
+	Memory:        {"RSS", "MB", func(r *Result) float64 { return float64(r.RSSBytes) / 1e6 }},
+	MemoryPerConn: {"RSS a connection", "B", func(r *Result) float64 { return r.RSSBytesPerConn }},
+	Duration:      {"time", "s", func(r *Result) float64 { return r.Seconds }},
+}
+
+func (m Metric) String() string { return metrics[m].name }
+
+// Target is a bound on kassa's figure in a cell: on its ratio to another server's, or on the figure itself.
+type Target struct {
+	Cell    string
+	Metric  Metric
+	Beside  string  // the other server; "": the figure itself is bounded
+	AtLeast bool    // Bound is a lower one
+	Bound   float64 // a ratio, or in the metric's unit
+	Goal    float64 // what lies beyond the bound; 0: none
+}
+
+// bound says what is to be kept.
+func (t Target) bound(of float64) string {
+	sign, unit := "≤", "x"
+	if t.AtLeast {
+		sign = "≥"
+	}
+	if t.Beside == "" {
+		unit = " " + metrics[t.Metric].unit
+	}
+	return fmt.Sprintf("%s %g%s", sign, of, unit)
+}
+
+// keeps says whether a ratio or figure keeps the bound.
+func (t Target) keeps(bound, value float64) bool {
+	if t.AtLeast {
+		return value >= bound
+	}
+	return value <= bound
+}
+
+// Targets are those of the first step. The goal beyond each is to reach the bound, gnet-echo.
+func Targets() []Target {
+	const echo, workers = "gnet-echo", "gonet-workers"
+	return []Target{
+		{Cell: "64x16", Metric: CPUPerMillion, Beside: echo, Bound: 2.2, Goal: 1.6},
+		{Cell: "64x16", Metric: Throughput, Beside: echo, AtLeast: true, Bound: 0.6},
+		{Cell: "64x16", Metric: Throughput, Beside: workers, AtLeast: true, Bound: 6},
+		{Cell: "64x16", Metric: CPUPerMillion, Beside: workers, Bound: 0.14},
+		{Cell: "1000x1", Metric: CPUPerMillion, Beside: echo, Bound: 1.2},
+		{Cell: "1000x1", Metric: CPUPerMillion, Beside: workers, Bound: 0.75},
+		{Cell: "10000x1", Metric: CPUPerMillion, Beside: echo, Bound: 1.1},
+		{Cell: "10000x1", Metric: CPUPerMillion, Beside: workers, Bound: 0.85},
+		{Cell: "10000x1", Metric: Memory, Beside: workers, Bound: 0.2},
+		{Cell: "1x1", Metric: P50, Beside: echo, Bound: 1.7},
+		{Cell: "1x1", Metric: P50, Beside: workers, Bound: 1.2},
+		{Cell: "idle", Metric: MemoryPerConn, Bound: 700, Goal: 400},
+		{Cell: "idle", Metric: MemoryPerConn, Beside: workers, Bound: 0.06},
+		{Cell: "storm", Metric: Duration, Beside: echo, Bound: 1.3},
+		{Cell: "storm", Metric: Duration, Beside: workers, Bound: 1},
+		{Cell: "64x16/binary/478", Metric: CPUPerMillion, Beside: echo, Bound: 1.6, Goal: 1.3},
+		{Cell: "open10000", Metric: P99, Beside: echo, Bound: 1.5},
+		{Cell: "open10000", Metric: P99, Beside: workers, Bound: 1},
+	}
+}
