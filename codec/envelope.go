@@ -93,6 +93,9 @@ func (s *jsonScratch) decode(text []byte, v any, options decoder.Options) error 
 	if !utf8.Valid(text) {
 		return errors.New("not valid UTF-8")
 	}
+	if err == nil {
+		return nil
+	}
 	if syntax, ok := errors.AsType[decoder.SyntaxError](err); ok {
 		// The error as such would keep text alive.
 		at := min(max(syntax.Pos, 0), len(text))

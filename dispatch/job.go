@@ -26,8 +26,9 @@ type Job struct {
 	oneWay   bool
 	opaque   bool
 
-	// small holds the copied parts of a request where they fit: most do. A larger one has a pooled buffer while it lives.
-	small [smallBytes]byte
+	// own holds the copied parts of a request, and is kept from one request to the next unless it is large; large, when
+	// not nil, holds them instead.
+	own   []byte
 	large *bytebufferpool.ByteBuffer
 
 	arrived  int64 // ns since the dispatcher started
@@ -58,10 +59,13 @@ type Job struct {
 	wire     []byte
 }
 
-// smallBytes is enough for the requests of 60 to 100 bytes that a server of this kind mostly sees.
-const smallBytes = 128
+// A job keeps a buffer of up to ownBytesMax bytes; most requests of a server of this kind have 60 to 500.
+const (
+	ownBytesMin = 128
+	ownBytesMax = 4 << 10
+)
 
-// largePool holds buffers for the requests that are not small. They are similar in size in most services, which is what
+// largePool holds buffers for the requests that are larger. They are similar in size in most services, which is what
 // bytebufferpool is good at; the rare huge one it drops.
 var largePool bytebufferpool.Pool
 
@@ -69,15 +73,7 @@ var largePool bytebufferpool.Pool
 func (j *Job) load(f *codec.Frame) {
 	j.index, j.hasIndex, j.oneWay, j.opaque, j.minRev = f.Index, f.HasIndex, f.OneWay, f.Opaque, f.MinRev
 	j.byID = len(f.Type) == 0
-	n := len(f.Payload) + len(f.Key) + len(f.RawIndex)
-	buf := j.small[:0]
-	if n > smallBytes {
-		j.large = largePool.Get()
-		if cap(j.large.B) < n {
-			j.large.B = make([]byte, 0, n)
-		}
-		buf = j.large.B[:0]
-	}
+	buf := j.buffer(len(f.Payload) + len(f.Key) + len(f.RawIndex))
 	keep := func(p []byte) []byte {
 		if p == nil {
 			return nil
@@ -89,12 +85,27 @@ func (j *Job) load(f *codec.Frame) {
 	j.payload, j.key, j.rawIndex = keep(f.Payload), keep(f.Key), keep(f.RawIndex)
 }
 
+// buffer returns an empty buffer with room for n bytes, which is j's until clear.
+func (j *Job) buffer(n int) []byte {
+	if n <= ownBytesMax {
+		if cap(j.own) < n {
+			j.own = make([]byte, 0, max(n, ownBytesMin))
+		}
+		return j.own
+	}
+	j.large = largePool.Get()
+	if cap(j.large.B) < n {
+		j.large.B = make([]byte, 0, n)
+	}
+	return j.large.B[:0]
+}
+
 // clear makes j ready for the next request.
 func (j *Job) clear() {
 	if j.large != nil {
 		largePool.Put(j.large)
 	}
-	*j = Job{}
+	*j = Job{own: j.own}
 }
 
 // Type returns the request's type.

@@ -1,7 +1,9 @@
 package dispatch
 
 import (
+	"runtime"
 	"sync/atomic"
+	"time"
 
 	"github.com/kassa-go/kassa/codec"
 )
@@ -19,6 +21,8 @@ type loop struct {
 	woken atomic.Bool           // comeHome is going to run
 
 	now     int64  // ns since the dispatcher started, taken at the first request of a turn
+	ended   int64  // likewise, when the last turn with requests ended
+	atHome  bool   // home is running
 	pending []*Job // taken in this turn and not published yet
 	free    []*Job
 	frame   codec.Frame // reused, for answers that the loop gives itself
@@ -62,8 +66,28 @@ func (l *loop) publish(b *batch) {
 	}
 }
 
+// Quiet is how long a loop must have had nothing to do for lingering to be worth it, and lingerJobs how few requests it
+// may have: then their answers may come while it lets others run for a moment.
+const (
+	quiet      = int64(5 * time.Microsecond)
+	lingerJobs = 4
+)
+
+// linger lets the dispatcher and the workers run for a moment, and takes home what they have answered by then. On a loop
+// with nothing else to do that spares the way through the kernel that waking it costs; where requests come in one after
+// the other they are better served together.
+func (l *loop) linger(jobs int) {
+	if jobs <= lingerJobs && !l.atHome && l.now-l.ended > quiet && l.woken.CompareAndSwap(false, true) {
+		runtime.Gosched()
+		l.home()
+	}
+	l.ended = l.d.now()
+}
+
 // home takes the jobs that have come in: it writes each connection's answers together and returns its credit.
 func (l *loop) home() {
+	l.atHome = true
+	defer func() { l.atHome = false }()
 	l.woken.Store(false) // before looking: what comes in afterwards wakes the loop again
 	var oldest *batch
 	for b := l.inbox.Swap(nil); b != nil; {

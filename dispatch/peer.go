@@ -114,8 +114,10 @@ func (p *Peer) Flush() {
 		l.d.ringFull.Add(1)
 		p.answerHere(j, errRingFull)
 	}
+	published := len(l.pending)
 	clear(l.pending)
 	l.pending = l.pending[:0]
+	l.linger(published)
 }
 
 // Pending returns how many requests are taken and not answered yet.

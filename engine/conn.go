@@ -127,6 +127,7 @@ func (c *Conn) read() {
 		c.takeUnread()
 	}
 	c.afterTake()
+	c.peer.Flush()
 }
 
 // unreadPool holds buffers for what connections have begun to send. Frames of one service are of similar size.
@@ -141,6 +142,7 @@ func (c *Conn) Resume() {
 	if c.unread != nil {
 		c.takeUnread()
 		c.afterTake()
+		c.peer.Flush()
 	}
 }
 
@@ -234,7 +236,6 @@ func (c *Conn) take(buf []byte) (n int) {
 		}
 		c.peer.Request(&l.frame)
 	}
-	c.peer.Flush()
 	return n
 }
 

@@ -12,7 +12,6 @@ const (
 	binaryMagic       = 0xB5
 	binaryRequest     = 1<<4 | 0 // version and kind
 	binaryReply       = 1<<4 | 1
-	binaryFlagJSON    = 1
 
 	binaryFlagsAt      = 2
 	binaryNameLenAt    = 3
@@ -20,8 +19,8 @@ const (
 	binaryIndexAt      = 8
 )
 
-// binaryTemplates returns request and reply of type t<typ> in the binary codec. The reply's flags are the server's
-// choice: they say of a payload that is checked anyway whether it is JSON.
+// binaryTemplates returns request and reply of type t<typ> in the binary codec. The payload is not flagged as JSON: who
+// takes binary frames does so to spare the server the looking at it. The reply's flags are the server's choice.
 func binaryTemplates(typ, payloadBytes int) (request, reply template, err error) {
 	name := fmt.Sprintf("t%d", typ)
 	if payloadBytes == 0 {
@@ -33,7 +32,7 @@ func binaryTemplates(typ, payloadBytes int) (request, reply template, err error)
 	}
 	frame := func(kind byte) template {
 		f := make([]byte, binaryHeaderBytes)
-		f[0], f[1], f[binaryFlagsAt], f[binaryNameLenAt] = binaryMagic, kind, binaryFlagJSON, byte(len(name))
+		f[0], f[1], f[binaryNameLenAt] = binaryMagic, kind, byte(len(name))
 		binary.BigEndian.PutUint32(f[binaryPayloadLenAt:], uint32(len(payload)))
 		f = append(append(f, name...), payload...)
 		return template{

@@ -32,7 +32,11 @@ func serve(ctx context.Context, listening func(addr string)) error {
 	reg := dispatch.NewRegistry()
 	for _, name := range []string{"t0", "t1", "t2", "t3"} {
 		dispatch.HandleRaw(reg, name, func(j *dispatch.Job) error {
-			j.Reply(j.Payload())
+			if j.Opaque() {
+				j.ReplyOpaque(j.Payload())
+			} else {
+				j.Reply(j.Payload())
+			}
 			return nil
 		})
 	}
