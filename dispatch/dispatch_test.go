@@ -668,3 +668,31 @@ func TestRegistrationErrors(t *testing.T) {
 		}
 	}
 }
+
+// Where the ring has no room the answer is queue_full, to each request, also of a connection without credit.
+func TestRingFull(t *testing.T) {
+	reg := dispatch.NewRegistry()
+	entered, leave := make(chan struct{}, 10), make(chan struct{})
+	j := reg.Jobber(dispatch.JobberConfig{Name: "j", SerialKey: func(*dispatch.Job) string { // holds up the dispatcher
+		entered <- struct{}{}
+		<-leave
+		return ""
+	}})
+	dispatch.HandleRaw(j, "t", func(j *dispatch.Job) error { j.Reply(nil); return nil })
+	s := serve(t, dispatch.Config{Registry: reg, RingSize: 1, Credit: 2})
+	a, b := s.dial(), s.dial()
+	a.send(`{"type":"t","queryIndex":0}`)
+	<-entered
+	a.send(`{"type":"t","queryIndex":1}`)
+	s.until("the ring is full", func(st dispatch.Stats) bool { return st.Ring.Len == st.Ring.Cap })
+	b.send(strings.Repeat(`{"type":"t","queryIndex":7}`+"\n", 5))
+	for range 5 {
+		b.want(7, "!queue_full")
+	}
+	close(leave)
+	a.want(0, "null")
+	a.want(1, "null")
+	if st := s.Stats(); st.Ring.Shed != 5 {
+		t.Errorf("stats: %+v", st.Ring)
+	}
+}

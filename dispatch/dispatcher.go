@@ -93,10 +93,11 @@ func New(cfg Config) (*Dispatcher, error) {
 		wake:     signal{c: make(chan struct{}, 1)},
 		stopLog:  make(chan struct{}),
 	}
-	d.registerBuiltins()
-	if err := d.registry.seal(); err != nil {
-		return nil, err
+	if d.registry.sealed {
+		return nil, errors.New("dispatch: Config.Registry serves another dispatcher already")
 	}
+	d.registerBuiltins()
+	d.registry.seal()
 	for _, j := range d.registry.jobbers {
 		d.start(j)
 	}
@@ -107,14 +108,10 @@ func New(cfg Config) (*Dispatcher, error) {
 	return d, nil
 }
 
-func (r *Registry) seal() error {
+func (r *Registry) seal() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.sealed {
-		return errors.New("dispatch: the registry serves another dispatcher already")
-	}
 	r.sealed = true
-	return nil
 }
 
 // start starts a jobber's workers.

@@ -136,8 +136,7 @@ func (l *loop) home() {
 			p.welcome(j)
 			j = next
 		}
-		if p.starved && int(p.inflight) <= l.d.cfg.Credit/2 && !p.closed.Load() {
-			p.starved = false
+		if p.creditIsBack() {
 			starved = append(starved, p)
 		}
 		p = next
@@ -145,8 +144,7 @@ func (l *loop) home() {
 	for b := oldest; b != nil; {
 		next := b.next
 		for _, p := range b.parked {
-			if p.starved && !p.closed.Load() {
-				p.starved = false
+			if p.creditIsBack() {
 				starved = append(starved, p)
 			}
 		}
@@ -156,6 +154,6 @@ func (l *loop) home() {
 	}
 	// At last, since it takes in new requests.
 	for _, p := range starved {
-		p.conn.Resume()
+		p.resume()
 	}
 }

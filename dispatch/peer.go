@@ -114,10 +114,30 @@ func (p *Peer) Flush() {
 		l.d.ringFull.Add(1)
 		p.answerHere(j, errRingFull)
 	}
+	if p.creditIsBack() {
+		// In a turn of its own: what is taken next may find no room either. An error means that the engine has ended.
+		_ = l.execute(p.resume)
+	}
 	published := len(l.pending)
 	clear(l.pending)
 	l.pending = l.pending[:0]
 	l.linger(published)
+}
+
+// creditIsBack reports, once, that a connection that had no credit has some again. Half of it, so that requests are taken
+// in numbers.
+func (p *Peer) creditIsBack() bool {
+	if !p.starved || p.closed.Load() || p.inflight > p.loop.d.cfg.Credit/2 {
+		return false
+	}
+	p.starved = false
+	return true
+}
+
+func (p *Peer) resume() {
+	if !p.closed.Load() {
+		p.conn.Resume()
+	}
 }
 
 // Pending returns how many requests are taken and not answered yet.

@@ -43,10 +43,6 @@ func (q *queue) addLocked(j *Job, now int64) refusal {
 	}
 	q.countLocked(j, +1)
 	q.ready.push(j)
-	if q.timed > 0 && !q.deadlineOn {
-		q.deadlineOn = true
-		q.deadlines.Reset(deadlineTick)
-	}
 	return accepted
 }
 
@@ -243,6 +239,10 @@ func (q *queue) countLocked(j *Job, by int) {
 	j.typ.queued += by
 	if j.deadline != 0 {
 		q.timed += by
+		if by > 0 && !q.deadlineOn {
+			q.deadlineOn = true
+			q.deadlines.Reset(deadlineTick)
+		}
 	}
 }
 

@@ -154,13 +154,7 @@ func Start(cfg Config) (*Engine, error) {
 		}
 	}
 	if e.unix != nil {
-		for _, l := range e.unix.listeners {
-			goroutines.Go(func() {
-				if err := e.unix.accept(l); err != nil {
-					failed(err)
-				}
-			})
-		}
+		e.unix.start(failed)
 	}
 	goroutines.Go(e.sweep)
 	go func() {
@@ -290,18 +284,18 @@ func (e *Engine) onLoops(f func(*loop)) {
 		loops = append(loops, l)
 	}
 	e.mu.Unlock()
-	var done sync.WaitGroup
+	done := make(chan struct{}, len(loops))
 	for _, l := range loops {
-		done.Add(1)
-		if l.execute(func() { defer done.Done(); f(l) }) != nil {
-			done.Done()
+		if l.execute(func() { f(l); done <- struct{}{} }) != nil {
+			done <- struct{}{}
 		}
 	}
-	all := make(chan struct{})
-	go func() { done.Wait(); close(all) }()
-	select {
-	case <-all:
-	case <-e.stopping:
+	for range loops {
+		select {
+		case <-done:
+		case <-e.stopping: // a loop that has ended does not run it
+			return
+		}
 	}
 }
 

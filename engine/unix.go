@@ -7,8 +7,11 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
+	"time"
 
 	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
 )
 
 // unixServer serves Unix sockets. gnet can listen at them too, but then it accepts ahead of the event loops, so that the
@@ -17,6 +20,7 @@ import (
 type unixServer struct {
 	e         *Engine
 	listeners []net.Listener
+	accepting sync.WaitGroup
 	client    *gnet.Client // for its event loop; gnet calls what serves connections made elsewhere a client
 }
 
@@ -63,17 +67,34 @@ func listenUnix(path string) (net.Listener, error) {
 	return net.Listen("unix", path)
 }
 
+// start begins to accept connections; failed is told if that ends by itself.
+func (s *unixServer) start(failed func(error)) {
+	for _, l := range s.listeners {
+		s.accepting.Go(func() {
+			if err := s.accept(l); err != nil {
+				failed(err)
+			}
+		})
+	}
+}
+
 // accept takes in connections until the listener is closed.
 func (s *unixServer) accept(l net.Listener) error {
 	for {
 		c, err := l.Accept()
-		if err != nil {
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE):
+			// Others in this process, or on this machine, took the descriptors that were spare. The client waits.
+			s.e.log.Warn("no descriptor is left for a new connection", slog.Any("err", err))
 			select {
 			case <-s.e.stopping:
-				return nil
-			default:
-				return fmt.Errorf("engine: %w", err)
+			case <-time.After(acceptPause):
 			}
+			continue
+		case err != nil:
+			return fmt.Errorf("engine: %w", err)
 		}
 		// It returns when the event loop has opened the connection.
 		if _, err := s.client.Enroll(c); err != nil {
@@ -82,11 +103,16 @@ func (s *unixServer) accept(l net.Listener) error {
 	}
 }
 
-// close ends the listeners, which removes the sockets, and the event loop with its connections.
+// acceptPause is how long accepting rests when no descriptor is left.
+const acceptPause = 100 * time.Millisecond
+
+// close ends the listeners, which removes the sockets, and then the event loop with its connections: in that order, since
+// a connection that is being taken in waits for the loop.
 func (s *unixServer) close() {
 	for _, l := range s.listeners {
 		l.Close()
 	}
+	s.accepting.Wait()
 	if s.client != nil {
 		if err := s.client.Stop(); err != nil {
 			s.e.log.Debug("stopping gnet", slog.Any("err", err))
