@@ -2,6 +2,7 @@ package codec
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -84,13 +85,17 @@ func (f *Frame) jsonScratch() *jsonScratch {
 
 // decode sets v, which is part of s, to the JSON value that text is. On an error v holds what could be read.
 func (s *jsonScratch) decode(text []byte, v any, options decoder.Options) error {
+	plain := isPlain(text)
+	if plain { // there is nothing in its strings to be validated
+		options &^= decoder.OptionValidateString
+	}
 	s.decoder.Reset(view(text))
 	s.decoder.SetOptions(options)
 	err := s.decoder.Decode(v)
 	if err == nil {
 		err = s.decoder.CheckTrailings()
 	}
-	if !utf8.Valid(text) {
+	if !plain && !utf8.Valid(text) {
 		return errors.New("not valid UTF-8")
 	}
 	if err == nil {
@@ -115,6 +120,29 @@ func (s *jsonScratch) decodeLine(line []byte, v any) error {
 		return badFrame("line is not a JSON object: " + err.Error())
 	}
 	return nil
+}
+
+// isPlain tells whether text is printable ASCII without escapes, as most frames are: eight bytes at a time, by the usual
+// tricks for finding one that is below a value or equal to one.
+func isPlain(text []byte) bool {
+	const (
+		each = 0x0101010101010101
+		high = 0x80 * each
+	)
+	for len(text) >= 8 {
+		x := binary.LittleEndian.Uint64(text)
+		escape := x ^ '\\'*each
+		if (x|(x-' '*each)&^x|(escape-each)&^escape)&high != 0 {
+			return false
+		}
+		text = text[8:]
+	}
+	for _, c := range text {
+		if c < ' ' || c == '\\' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 func isObject(text []byte) bool {
@@ -254,6 +282,15 @@ func value(v raw) []byte {
 
 // parseUint returns the number that v, a valid JSON value, stands for, when it is written as digits only.
 func parseUint(v raw) (n uint64, ok bool) {
+	if len(v) < 20 { // too short to overflow: all but a few
+		for _, c := range v {
+			if c < '0' || c > '9' {
+				return 0, false
+			}
+			n = 10*n + uint64(c-'0')
+		}
+		return n, len(v) > 0
+	}
 	n, err := strconv.ParseUint(view(v), 10, 64)
 	if err != nil {
 		return 0, false

@@ -22,18 +22,26 @@ func (JSON) Split(s *Scan, buf []byte, bytesMax int) (frame []byte, n int, err e
 	end := bytes.IndexByte(buf[s.Offset:], '\n')
 	if end < 0 {
 		// A carriage return at the end may yet turn out to be half a line end.
-		if len(bytes.TrimSuffix(buf, []byte{'\r'})) > bytesMax {
+		if len(trimReturn(buf)) > bytesMax {
 			return nil, 0, tooLarge(bytesMax)
 		}
 		s.Offset = len(buf)
 		return nil, 0, nil
 	}
 	end += s.Offset
-	line := bytes.TrimSuffix(buf[:end], []byte{'\r'})
+	line := trimReturn(buf[:end])
 	if len(line) > bytesMax {
 		return nil, 0, tooLarge(bytesMax)
 	}
 	return line, end + 1, nil
+}
+
+// trimReturn returns line without a carriage return at its end.
+func trimReturn(line []byte) []byte {
+	if n := len(line); n > 0 && line[n-1] == '\r' {
+		return line[:n-1]
+	}
+	return line
 }
 
 // DecodeRequest implements Codec.

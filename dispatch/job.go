@@ -161,10 +161,7 @@ func (j *Job) answer(a answer) {
 		return
 	}
 	j.answered = true
-	j.out.settled = append(j.out.settled, j)
-	if a.err != nil {
-		j.out.failed++
-	}
+	j.out.settled = append(j.out.settled, settlement{j, j.typ, a.err != nil})
 	j.out.add(j, a)
 }
 

@@ -89,6 +89,11 @@ type worker struct {
 	decoder *decoder.Decoder
 	encoded []byte // the typed handler's result
 	tracing bool
+
+	// What has become of the last tallies jobs, all of type tallied.
+	tallied *Type
+	tallies int
+	counts  Counts
 }
 
 // A worker takes jobs in chunks that last about as long as waking it costs, and hands their answers over together. A
@@ -116,12 +121,13 @@ func (w *worker) run() {
 		w.tracing = w.d.debugging()
 		began := w.d.now()
 		if w.jobber.batch != nil {
-			w.runBatch(began)
+			w.runBatch()
 		} else {
 			for _, j := range w.jobs {
 				w.runOne(j)
 			}
 		}
+		w.report() // first: who has its answer finds it counted
 		w.out.Flush()
 		clear(w.jobs)
 		if w.jobber.batch == nil && w.jobber.cfg.Concurrency == 1 {
@@ -152,15 +158,37 @@ func (w *worker) runOne(j *Job) {
 		default:
 			j.Fail(err)
 		}
-		counts.Failed = uint64(w.out.failed)
+		if w.out.settled[0].failed {
+			counts.Failed = 1
+		}
 	} else {
 		counts = Counts{Shed: 1}
 	}
-	w.out.settled, w.out.failed = w.out.settled[:0], 0
+	w.out.forget()
 	if key != "" {
 		q.finish(key)
 	}
-	q.done(t, 1, counts)
+	w.tally(t, counts)
+}
+
+// tally notes what has become of a job of type t, so that those of one type in a row are told to the queue together.
+func (w *worker) tally(t *Type, c Counts) {
+	if t != w.tallied {
+		w.report()
+		w.tallied = t
+	}
+	w.tallies++
+	w.counts.Done += c.Done
+	w.counts.Failed += c.Failed
+	w.counts.Shed += c.Shed
+}
+
+// report tells the queue what is noted.
+func (w *worker) report() {
+	if w.tallies > 0 {
+		w.jobber.queue.done(w.tallied, w.tallies, w.counts)
+		w.tallies, w.counts = 0, Counts{}
+	}
 }
 
 // call runs the handler, and reports whether it settled the job; if not, err says what to answer.
@@ -182,30 +210,24 @@ func (w *worker) call(t *Type, j *Job) (err error, settled bool) {
 }
 
 // runBatch has the batch handler serve all of w.jobs.
-func (w *worker) runBatch(now int64) {
-	q := &w.jobber.queue
+func (w *worker) runBatch() {
 	begun := w.jobs[:0]
 	for _, j := range w.jobs {
-		t := j.typ
+		t := j.typ // j is gone if it is not begun
 		if w.begin(j) {
 			begun = append(begun, j)
 		} else {
-			q.done(t, 1, Counts{Shed: 1})
+			w.tally(t, Counts{Shed: 1})
 		}
 	}
 	if len(begun) == 0 {
 		return
 	}
-	types := w.jobber.types
-	perType := make(map[*Type]uint64, len(types))
-	for _, j := range begun {
-		perType[j.typ]++
-	}
 	err := w.callBatch(begun)
 	if len(w.out.settled) < len(begun) {
 		settled := make(map[*Job]bool, len(begun))
-		for _, j := range w.out.settled {
-			settled[j] = true
+		for _, s := range w.out.settled {
+			settled[s.job] = true
 		}
 		for _, j := range begun {
 			if !settled[j] {
@@ -213,13 +235,14 @@ func (w *worker) runBatch(now int64) {
 			}
 		}
 	}
-	failed := uint64(w.out.failed)
-	for t, n := range perType {
-		q.done(t, int(n), Counts{Done: n, Failed: min(failed, n)})
-		failed -= min(failed, n)
+	for _, s := range w.out.settled {
+		counts := Counts{Done: 1}
+		if s.failed {
+			counts.Failed = 1
+		}
+		w.tally(s.typ, counts)
 	}
-	clear(w.out.settled)
-	w.out.settled, w.out.failed = w.out.settled[:0], 0
+	w.out.forget()
 }
 
 func (w *worker) callBatch(jobs []*Job) (err error) {

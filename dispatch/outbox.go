@@ -14,11 +14,23 @@ type Outbox struct {
 	batches []*batch    // by loop; nil: none begun
 	frame   codec.Frame // reused, since it escapes into the codec
 
-	// A worker's outbox hands nothing over while its handler runs (held), and notes which jobs it has answered or
-	// parked since: those are no longer the worker's to look at.
+	// A worker's outbox hands nothing over while its handler runs (held), and notes what that has settled.
 	held    bool
-	settled []*Job
-	failed  int // of the settled, with an error
+	settled []settlement
+}
+
+// settlement is a job that its handler has answered or parked. The job is no longer the worker's to look at, but for
+// telling it from others.
+type settlement struct {
+	job    *Job
+	typ    *Type
+	failed bool
+}
+
+// forget makes ready for the next handler.
+func (o *Outbox) forget() {
+	clear(o.settled)
+	o.settled = o.settled[:0]
 }
 
 // batch is what travels to one event loop: jobs, in the order they were answered, and the bytes of their answers.

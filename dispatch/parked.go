@@ -48,7 +48,7 @@ func (j *Job) Park() (*Parked, error) {
 		// From here on others may end it, and then the job is no longer ours.
 		j.parked = p
 		j.answered = true
-		j.out.settled = append(j.out.settled, j)
+		j.out.settled = append(j.out.settled, settlement{j, j.typ, false})
 		j.out.noteParked(peer)
 		if p.timer != nil {
 			p.timer.Reset(time.Duration(j.deadline - d.now()))
