@@ -1,0 +1,105 @@
+package client
+
+import "fmt"
+
+// enqueue takes call over, to be sent when it is its turn. On an error it stays the caller's.
+func (c *Client) enqueue(call *call) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return ErrClosed
+	case c.queue.len >= c.cfg.WaitingMax:
+		return ErrBacklogFull
+	}
+	call.state = callQueued
+	c.queue.pushBack(call)
+	c.wakeWriterLocked()
+	return nil
+}
+
+// requeueLocked takes back a call that could not be sent after all; who gives it back wakes another writer.
+func (c *Client) requeueLocked(call *call) {
+	if c.closed {
+		call.state = callFinished
+		call.finish(notSent(ErrClosed))
+		return
+	}
+	call.state = callQueued
+	c.queue.pushFront(call)
+}
+
+// wakeWriterLocked wakes one writer for what is queued, if anything is: in turn, the next that is idle and has a place.
+// It wakes the next one in turn if it leaves anything. Where none is idle, those that are not idle look at the queue when they have written, those without a place when they have one, and
+// those without a connection when they have one.
+func (c *Client) wakeWriterLocked() {
+	if c.queue.first == nil {
+		return
+	}
+	for i := range c.conns {
+		n := c.turn + i
+		if n >= len(c.conns) {
+			n -= len(c.conns)
+		}
+		if cn := c.conns[n]; cn.idle && cn.hasPlaceLocked() {
+			cn.idle = false
+			cn.wake.Signal()
+			c.turn = (n + 1) % len(c.conns)
+			return
+		}
+	}
+}
+
+// abandon takes call back for why, and frees it. It returns nil when it is too late: then the call is finished, or about
+// to be.
+func (c *Client) abandon(call *call, why error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch call.state {
+	case callQueued:
+		c.queue.remove(call)
+		call.free()
+		if c.down != nil && !c.isUpLocked() {
+			why = fmt.Errorf("%w (not connected: %v)", why, c.down)
+		}
+		return notSent(why)
+	case callPending:
+		cn := call.conn
+		cn.pending[call.index] = nil
+		cn.cancels = append(cn.cancels, call.index)
+		cn.wake.Signal()
+		call.free()
+		return why
+	case callWriting:
+		call.state = callAbandoned
+		return why
+	}
+	return nil
+}
+
+func (c *Client) isUpLocked() bool {
+	for _, cn := range c.conns {
+		if cn.sock != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// closeCalls ends the calls that have not been sent, and has the conns end the others.
+func (c *Client) closeCalls() {
+	err := notSent(ErrClosed)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for call := c.queue.first; call != nil; call = c.queue.first {
+		c.queue.remove(call)
+		call.state = callFinished
+		call.finish(err)
+	}
+	for _, cn := range c.conns {
+		if cn.sock != nil {
+			cn.sock.Close()
+		}
+	}
+}
