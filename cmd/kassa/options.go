@@ -1,0 +1,172 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/kassa-go/kassa/cmd/internal/environ"
+	"github.com/kassa-go/kassa/codec"
+)
+
+// options is what kassa was told.
+type options struct {
+	args []string // the command and its arguments
+
+	addr       string
+	addrOrigin string // where addr was found, for error texts
+	codec      codec.Codec
+	timeout    time.Duration // for connecting, and for each request; 0: none
+	key        string
+	pings      int // 0: not given
+
+	envFile string
+	version bool
+}
+
+const timeoutDefault = 30 * time.Second
+
+// flags returns the flags that set o: those that variables stand for too, and all.
+func (o *options) flags() (settable, all *pflag.FlagSet) {
+	*o = options{codec: codec.JSON{}}
+	f := pflag.NewFlagSet("kassa", pflag.ContinueOnError)
+	f.SortFlags = false
+	f.StringVar(&o.addr, "addr", "", "`ADDRESS` of the server: tcp://HOST:PORT or unix:///PATH (default tcp://127.0.0.1:"+strconv.Itoa(environ.PortDefault)+")")
+	f.Func("codec", "`NAME` of what to speak with the server: json, crab or binary; auto, which servers can be set to, is json here (default json)", func(name string) error {
+		switch c := codec.ByName(name).(type) {
+		case nil:
+			return errors.New("want json, crab or binary")
+		case codec.Detector:
+			o.codec = codec.JSON{}
+		default:
+			o.codec = c
+		}
+		return nil
+	})
+	f.DurationVar(&o.timeout, "timeout", timeoutDefault, "`TIME` to wait for the connection, and for each answer; after it the server begins no request; 0: for ever")
+
+	all = pflag.NewFlagSet("kassa", pflag.ContinueOnError)
+	all.SortFlags = false
+	all.Usage = func() {} // run prints it
+	all.AddFlagSet(f)
+	all.StringVar(&o.key, "key", "", "idempotency `KEY`: asking again with the same one and the same payload gives the first outcome again")
+	all.IntVarP(&o.pings, "count", "n", 0, "`COUNT` of pings (default 1)")
+	all.StringVar(&o.envFile, "env-file", "", "read variables from `FILE` (default "+environ.FileDefault+", if it is there)")
+	all.BoolVar(&o.version, "version", false, "print the version")
+	all.BoolP("help", "h", false, "print this")
+	return f, all
+}
+
+// readOptions takes an option from the flags, else from the environment, else from the .env file, else its default. It
+// returns pflag.ErrHelp when help is wanted.
+func readOptions(args, environment []string) (options, error) {
+	var o options
+	settable, all := o.flags()
+	if err := all.Parse(args); err != nil {
+		return o, usagef("%v (kassa --help lists the flags; an argument that begins with - goes behind --)", err)
+	}
+	o.args = all.Args()
+	if wanted, err := all.GetBool("help"); err != nil || wanted || len(o.args) > 0 && o.args[0] == "help" {
+		return o, errors.Join(err, pflag.ErrHelp)
+	}
+	if o.version {
+		return o, nil
+	}
+	o.addrOrigin = "--addr"
+	env, err := environ.Load(environment, o.envFile)
+	if err == nil && o.addr == "" {
+		o.addr, o.addrOrigin, err = serverAddress(env)
+	}
+	if err == nil {
+		err = checkAddress(o.addr, o.addrOrigin)
+	}
+	if err == nil {
+		err = env.Fill(settable)
+	}
+	switch {
+	case err != nil:
+		return o, usagef("%v", err)
+	case o.timeout < 0:
+		return o, usagef("--timeout is %v, below zero", o.timeout)
+	case all.Changed("count") && o.pings < 1:
+		return o, usagef("-n is %d, below one", o.pings)
+	}
+	return o, nil
+}
+
+// serverAddress returns where variables say the server is, and which of them.
+func serverAddress(env *environ.Environ) (addr, origin string, err error) {
+	if s := env.Lookup(environ.Name("addr")); s.Value != "" {
+		return s.Value, s.Origin, nil
+	}
+	port, portSetting, err := env.Port()
+	if err != nil {
+		return "", "", err
+	}
+	hostSetting := env.Host()
+	host := hostSetting.Value
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	var origins []string
+	for _, s := range []environ.Setting{hostSetting, portSetting} {
+		if s.Origin != "" {
+			origins = append(origins, s.Origin)
+		}
+	}
+	return "tcp://" + net.JoinHostPort(host, strconv.Itoa(port)), strings.Join(origins, ", "), nil
+}
+
+// checkAddress says what is wrong with an address that came from origin.
+func checkAddress(addr, origin string) error {
+	network, rest, found := strings.Cut(addr, "://")
+	if !found {
+		network, rest = "tcp", addr
+	}
+	if network == "unix" && rest != "" {
+		return nil
+	}
+	if _, port, err := net.SplitHostPort(rest); network == "tcp" && err == nil && port != "" {
+		return nil
+	}
+	return fmt.Errorf("%s is %q: want tcp://HOST:PORT or unix:///PATH", origin, addr)
+}
+
+const helpWidth = 120 // of the list of flags, in columns
+
+// help is what --help prints.
+func help() string {
+	_, all := new(options).flags()
+	return `Usage: kassa [flags] request TYPE [PAYLOAD|-]
+       kassa [flags] send TYPE [PAYLOAD|-]
+       kassa [flags] ping [-n COUNT]
+
+request  asks for TYPE and prints the result, JSON on one line (over several on a terminal)
+send     asks for TYPE one way: the server answers nothing, not even that it failed, and drops it if it has not begun it
+         when kassa leaves, which is once the server has read it
+ping     prints the server's answer and how long it took, in milliseconds, {"pong":0,"ms":0.21}
+
+PAYLOAD is JSON. With - it is read from standard input, or when there is none and standard input is a pipe or a file. That
+may hold several values: each is a request of its own, sent when the one before it was answered; a failure ends that.
+
+Flags:
+` + all.FlagUsagesWrapped(helpWidth) + `
+The server's address is --addr, else KASSA_ADDR, else made of SOCKET_HOST and SOCKET_PORT, or of HOST and PORT, each taken
+from the environment, else from the .env file. KASSA_CODEC and KASSA_TIMEOUT stand for flags too.
+
+Exit codes: 0 done, 1 the server's error or no answer in time, 2 wrong arguments, or a payload that is not JSON, 3 no
+connection to the server.
+
+Examples:
+  kassa ping -n 3
+  kassa request echo '{"a":1}'
+  kassa request stats | jq .types
+  seq 1 5 | kassa request echo -
+  kassa --addr unix:///run/kassa.sock --codec binary --timeout 5s request cntResponse
+`
+}
