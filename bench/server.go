@@ -57,7 +57,7 @@ func StartServer(ctx context.Context, name string, args ...string) (*Server, err
 		err = fmt.Errorf("bench: %s does not say where it listens, but %q", filepath.Base(name), line)
 		return nil, errors.Join(err, s.Stop())
 	}
-	go io.Copy(io.Discard, lines) // ends with the process
+	go func() { _, _ = io.Copy(io.Discard, lines) }() // ends with the process
 	s.Addr = addr
 	return s, nil
 }

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -166,15 +167,10 @@ func (d *Dispatcher) logQueues() {
 		}
 		s := d.Stats()
 		attrs := []any{slog.Int64("connections", s.Connections), slog.Int("ring", s.Ring.Len)}
-		names := make([]string, 0, len(s.Types))
-		for name, t := range s.Types {
-			if t.Queued > 0 || t.Running > 0 {
-				names = append(names, name)
+		for _, name := range slices.Sorted(maps.Keys(s.Types)) {
+			if t := s.Types[name]; t.Queued > 0 || t.Running > 0 {
+				attrs = append(attrs, slog.Group(name, slog.Int("queued", t.Queued), slog.Int("running", t.Running)))
 			}
-		}
-		slices.Sort(names)
-		for _, name := range names {
-			attrs = append(attrs, slog.Int(name, s.Types[name].Queued))
 		}
 		d.log.Info("queues", attrs...)
 	}

@@ -577,7 +577,7 @@ func TestLogs(t *testing.T) {
 	c.ask("echo", `"still"`)
 	log.await(t, "msg=queues")
 	got := log.String()
-	for _, station := range []string{"received", "dispatched", "started"} {
+	for _, station := range []string{"received", "queued", "started", "finished"} {
 		if n := strings.Count(got, "msg="+station+" "); n != 1 {
 			t.Errorf("%d lines say %s:\n%s", n, station, got)
 		}

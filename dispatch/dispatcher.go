@@ -171,24 +171,19 @@ func (d *Dispatcher) enqueue(jobber *Jobber, out *Outbox, tracing bool) {
 			j.serialKey = d.serialKey(jobber, j)
 		}
 	}
-	if tracing { // before they are queued: then they are no longer ours
-		for _, j := range jobber.incoming {
-			d.trace(j, "dispatched")
-		}
-	}
 	q, now, added := &jobber.queue, d.now(), 0
 	q.mu.Lock()
 	for _, j := range jobber.incoming {
-		switch why := q.addLocked(j, now); why {
-		case accepted:
-			added++
-		case refusedGone:
-			j.typ.counts.Shed++
-			out.sendHome(j)
-		default:
-			j.typ.counts.Shed++
-			out.add(j, answer{err: why.error(j)})
+		why := q.addLocked(j, now)
+		if tracing { // with the queue locked: a worker has not got it yet
+			d.trace(j, why.station("queued"))
 		}
+		if why == accepted {
+			added++
+			continue
+		}
+		j.typ.counts.Shed++
+		out.refuse(j, why)
 	}
 	for range min(added, jobber.cfg.Concurrency) {
 		q.work.Signal()
@@ -314,12 +309,10 @@ func jsonError(err error) error {
 	if err == nil {
 		return nil
 	}
-	var syntax decoder.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[decoder.SyntaxError](err); ok {
 		return fmt.Errorf("not JSON at byte %d: %s", syntax.Pos, syntax.Message())
 	}
-	var mismatch *decoder.MismatchTypeError
-	if errors.As(err, &mismatch) {
+	if mismatch, ok := errors.AsType[*decoder.MismatchTypeError](err); ok {
 		return fmt.Errorf("at byte %d: %s expected", mismatch.Pos, mismatch.Type)
 	}
 	return err

@@ -35,6 +35,22 @@ func (r refusal) error(j *Job) *codec.Error {
 	}
 }
 
+// station returns what the log calls the place a job has come to: next, if it was not refused.
+func (r refusal) station(next string) string {
+	switch r {
+	case accepted:
+		return next
+	case refusedCancelled:
+		return "cancelled"
+	case refusedGone:
+		return "dropped: the client has gone"
+	case refusedDeadline:
+		return "dropped: the deadline is over"
+	default:
+		return "dropped: the queue is full"
+	}
+}
+
 func deadlineOver(j *Job) *codec.Error {
 	return codec.NewError(codec.DeadlineExceeded, j.typ.name+" was not begun within deadlineMs")
 }
@@ -45,13 +61,12 @@ func waitOver(j *Job) *codec.Error {
 
 // asError returns err as it goes over the wire.
 func asError(err error) *codec.Error {
-	var e *codec.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*codec.Error](err); ok {
 		return e
 	}
-	var c codec.Code
+	c, ok := errors.AsType[codec.Code](err)
 	switch {
-	case errors.As(err, &c):
+	case ok:
 	case errors.Is(err, context.DeadlineExceeded):
 		c = codec.DeadlineExceeded
 	case errors.Is(err, context.Canceled):

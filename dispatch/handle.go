@@ -89,6 +89,6 @@ func pretouch(name string, types ...reflect.Type) {
 
 // appendJSON appends v as one line of JSON.
 func appendJSON(dst []byte, v any) ([]byte, error) {
-	err := encoder.EncodeInto(&dst, v, encoder.CompactMarshaler|encoder.ValidateString)
+	err := encoder.EncodeInto(&dst, v, encoder.CompactMarshaler|encoder.ValidateString|encoder.SortMapKeys)
 	return dst, err
 }

@@ -147,19 +147,29 @@ func (w *worker) runOne(j *Job) {
 	t, key := j.typ, j.serialKey // j may be gone once it is answered
 	counts := Counts{Done: 1}
 	if w.begin(j) {
-		err, settled := w.call(t, j)
+		var attrs []any
+		if w.tracing {
+			attrs = w.d.attrs(j)
+		}
+		settled, err := w.call(t, j)
 		switch {
 		case settled:
 		case j.attempt < cfg.Retry.Attempts && asError(err).Code != codec.BadPayload:
 			w.d.log.Warn("request failed, will be tried again", w.d.attrs(j, slog.Int("attempt", j.attempt), slog.Any("err", err))...)
 			j.dueAt = w.d.now() + int64(cfg.Retry.Delay)
-			q.retry(j, w.d.now())
-			return
+			if q.retry(j, w.d.now()) {
+				return
+			}
+			j.Fail(err)
 		default:
 			j.Fail(err)
 		}
-		if w.out.settled[0].failed {
+		failed := w.out.settled[0].failed
+		if failed {
 			counts.Failed = 1
+		}
+		if w.tracing {
+			w.d.log.Debug("finished", append(attrs, slog.Bool("failed", failed))...)
 		}
 	} else {
 		counts = Counts{Shed: 1}
@@ -192,10 +202,10 @@ func (w *worker) report() {
 }
 
 // call runs the handler, and reports whether it settled the job; if not, err says what to answer.
-func (w *worker) call(t *Type, j *Job) (err error, settled bool) {
+func (w *worker) call(t *Type, j *Job) (settled bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err, settled = w.panicked(t.name, p), len(w.out.settled) > 0
+			settled, err = len(w.out.settled) > 0, w.panicked(t.name, p)
 		}
 		w.out.held = false
 	}()
@@ -206,7 +216,7 @@ func (w *worker) call(t *Type, j *Job) (err error, settled bool) {
 		err = codec.NewError(codec.HandlerFailed, "the handler of "+t.name+" gave no answer")
 		w.d.log.Error(err.Error())
 	}
-	return err, settled
+	return settled, err
 }
 
 // runBatch has the batch handler serve all of w.jobs.
@@ -260,16 +270,19 @@ func (w *worker) callBatch(jobs []*Job) (err error) {
 // begin checks right before a job starts that somebody still waits for it.
 func (w *worker) begin(j *Job) bool {
 	j.out = &w.out
+	refused := accepted
 	switch {
 	case j.peer.closed.Load():
-		w.out.sendHome(j)
-		return false
+		refused = refusedGone
 	case j.deadline != 0 && j.deadline <= w.d.now():
-		w.out.add(j, answer{err: deadlineOver(j)})
-		return false
+		refused = refusedDeadline
 	}
 	if w.tracing {
-		w.d.trace(j, "started")
+		w.d.trace(j, refused.station("started"))
+	}
+	if refused != accepted {
+		w.out.refuse(j, refused)
+		return false
 	}
 	j.attempt++
 	j.answered = false

@@ -107,10 +107,14 @@ func (o *Outbox) add(j *Job, a answer) {
 	o.append(j)
 }
 
-// sendHome returns j to its loop without an answer.
-func (o *Outbox) sendHome(j *Job) {
-	j.oneWay = true
-	o.append(j)
+// refuse sends a job that was not begun home, and tells the client why, unless it has gone.
+func (o *Outbox) refuse(j *Job, why refusal) {
+	if why == refusedGone {
+		j.oneWay = true
+		o.append(j)
+		return
+	}
+	o.add(j, answer{err: why.error(j)})
 }
 
 // append puts j and, unless nobody waits for it, the frame into the batch for its loop.

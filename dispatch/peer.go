@@ -154,11 +154,16 @@ func (p *Peer) Drain(final bool) {
 		if parked := q.parkedOf(j); parked != nil {
 			parked.end(errDraining)
 		} else if final && !j.abandoned {
-			if queued, _ := q.takeBack(j); queued {
-				p.answerHere(j, errDraining)
-			} else {
+			queued, _ := q.takeBack(j)
+			why := errAbandoned
+			if (queued || j.withdrawn) && j.attempt == 0 { // else it has begun once, at least
+				why = errDraining
+			}
+			if queued {
+				p.answerHere(j, why)
+			} else { // the job comes home later, and nobody is told any more
 				j.abandoned = true
-				p.write(j, answer{err: errAbandoned})
+				p.write(j, answer{err: why})
 			}
 		}
 		j = next

@@ -109,10 +109,13 @@ func (q *queue) handOnLocked(key string) {
 	q.work.Signal()
 }
 
-// retry queues a job that has run for another attempt at dueAt.
-func (q *queue) retry(j *Job, now int64) {
+// retry queues a job that has run for another attempt at dueAt, unless nobody waits for it any more.
+func (q *queue) retry(j *Job, now int64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if j.peer.closed.Load() || q.closed {
+		return false
+	}
 	if j.keyHeld { // others with its key may run meanwhile
 		j.keyHeld = false
 		q.handOnLocked(j.serialKey)
@@ -123,6 +126,7 @@ func (q *queue) retry(j *Job, now int64) {
 	if q.delayed.first == j {
 		q.retries.Reset(time.Duration(j.dueAt - now))
 	}
+	return true
 }
 
 // promote makes ready what is due for its next attempt.

@@ -47,6 +47,8 @@ const (
 	inboundBytesMaxDefault  = 4 << 20
 	outboundBytesMaxDefault = 16 << 20
 	frameTimeoutDefault     = 30 * time.Second
+
+	separatorBytesMax = 1 << 10 // more than any codec needs behind a frame to know that it ends there
 )
 
 // withDefaults returns the configuration with its defaults filled in, or says what is wrong with it.
@@ -81,8 +83,8 @@ func (cfg Config) withDefaults() (Config, error) {
 			*s.value = s.zero
 		}
 	}
-	// A connection must be able to hold one whole frame that has not been taken yet.
-	cfg.InboundBytesMax = max(cfg.InboundBytesMax, cfg.FrameBytesMax)
+	// A connection must be able to hold one whole frame that has not been taken yet, and what a codec has to see behind it.
+	cfg.InboundBytesMax = max(cfg.InboundBytesMax, cfg.FrameBytesMax+separatorBytesMax)
 	if cfg.FrameTimeout < 0 || cfg.IdleTimeout < 0 {
 		return cfg, fmt.Errorf("engine: a time-out must not be negative: FrameTimeout %s, IdleTimeout %s", cfg.FrameTimeout, cfg.IdleTimeout)
 	}
@@ -92,43 +94,25 @@ func (cfg Config) withDefaults() (Config, error) {
 	return cfg, nil
 }
 
-// address is one of Config.Addrs, taken apart.
-type address struct {
-	network string // tcp or unix
-	address string // host:port, or the path
-}
-
-func parseAddress(s string) (address, error) {
-	u, err := url.Parse(s)
-	if err != nil {
-		return address{}, fmt.Errorf("engine: address %q: %w", s, err)
-	}
-	switch u.Scheme {
-	case "tcp":
-		if _, _, err := net.SplitHostPort(u.Host); err != nil || u.Path != "" {
-			return address{}, fmt.Errorf("engine: address %q: want tcp://HOST:PORT", s)
+// parseAddresses sorts addresses into those of TCP, as host:port, and the paths of Unix sockets.
+func parseAddresses(addrs []string) (tcp, paths []string, err error) {
+	for _, s := range addrs {
+		u, err := url.Parse(s)
+		if err != nil {
+			return nil, nil, fmt.Errorf("engine: address %q: %w", s, err)
 		}
-		return address{"tcp", u.Host}, nil
-	case "unix":
-		path := strings.TrimPrefix(s, "unix://")
-		if path == "" {
-			return address{}, fmt.Errorf("engine: address %q: want unix:///PATH", s)
+		path, isUnix := strings.CutPrefix(s, "unix://")
+		_, _, hostPortErr := net.SplitHostPort(u.Host)
+		switch {
+		case isUnix && path != "":
+			paths = append(paths, path)
+		case u.Scheme == "tcp" && hostPortErr == nil && u.Path == "":
+			tcp = append(tcp, u.Host)
+		default:
+			return nil, nil, fmt.Errorf("engine: address %q: want tcp://HOST:PORT or unix:///PATH", s)
 		}
-		return address{"unix", path}, nil
 	}
-	return address{}, fmt.Errorf("engine: address %q: want tcp://HOST:PORT or unix:///PATH", s)
-}
-
-// reserveTCP finds out that nobody listens at a TCP address, and what its port is if 0 was asked for. The event loops
-// open one listener each with SO_REUSEPORT, and that would also let a second server in beside the first.
-func reserveTCP(a address) (address, net.Addr, error) {
-	l, err := net.Listen("tcp", a.address)
-	if err != nil {
-		return a, nil, fmt.Errorf("engine: %w", err)
-	}
-	defer l.Close()
-	a.address = l.Addr().String()
-	return a, l.Addr(), nil
+	return tcp, paths, nil
 }
 
 // descriptorsSpare is how many descriptors stay free under the process's limit: without one, accept fails, and gnet ends

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"log/slog"
 	"net"
 
@@ -323,7 +324,7 @@ func (c *Conn) closed() {
 }
 
 func asError(err error) *codec.Error {
-	if e, ok := err.(*codec.Error); ok {
+	if e, ok := errors.AsType[*codec.Error](err); ok {
 		return e
 	}
 	return codec.NewError(codec.BadFrame, err.Error())

@@ -9,13 +9,19 @@ import (
 
 // Shutdown ends the engine without losing an answer: new connections and requests are refused with draining, what was
 // taken is answered, and what was answered is sent. When ctx is over first, what is left is told that its outcome is
-// unknown, and an error says how much that was. Then the connections are closed.
+// unknown, and an error says how much that was. Then the connections are closed. A second call waits for the first, but
+// no longer than its own ctx.
 func (e *Engine) Shutdown(ctx context.Context) error {
 	if !e.draining.CompareAndSwap(false, true) {
-		return e.Wait()
+		select {
+		case <-e.ended:
+			return e.err
+		case <-ctx.Done():
+			return fmt.Errorf("engine: still shutting down: %w", context.Cause(ctx))
+		}
 	}
 	e.onLoops(func(l *loop) { l.drain(false) })
-	lost := e.waitIdle(ctx)
+	lost, unsent := e.waitIdle(ctx)
 	if lost > 0 {
 		e.onLoops(func(l *loop) { l.drain(true) })
 		// What other goroutines had on its way is behind that: a second turn has it written.
@@ -26,8 +32,9 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	e.waitClosed(lingerAtEnd)
 	e.end()
 	err := e.Wait()
-	if err == nil && lost > 0 {
-		err = fmt.Errorf("engine: shut down with %d requests in work: %w", lost, context.Cause(ctx))
+	if err == nil && lost+unsent > 0 {
+		err = fmt.Errorf("engine: shut down with %d requests under way, and %d clients that had not taken all their answers: %w",
+			lost, unsent, context.Cause(ctx))
 	}
 	return err
 }
@@ -47,8 +54,9 @@ func (l *loop) drain(final bool) {
 	})
 }
 
-// waitIdle waits until nothing is pending and all is sent. It returns how many requests are pending when ctx is over.
-func (e *Engine) waitIdle(ctx context.Context) int64 {
+// waitIdle waits until nothing is pending and all is sent. When ctx is over first, it returns how many requests are pending
+// and how many connections have something unsent.
+func (e *Engine) waitIdle(ctx context.Context) (requests, conns int64) {
 	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()
 	for {
@@ -58,19 +66,19 @@ func (e *Engine) waitIdle(ctx context.Context) int64 {
 				if c.peer != nil {
 					pending.Add(int64(c.peer.Pending()))
 				}
-				if c.gc.OutboundBuffered() > 0 || c.starved {
+				if c.gc.OutboundBuffered() > 0 || c.starved && c.state == open {
 					unsent.Add(1)
 				}
 			})
 		})
 		if pending.Load()+unsent.Load() == 0 {
-			return 0
+			return 0, 0
 		}
 		select {
 		case <-ctx.Done():
-			return pending.Load()
+			return pending.Load(), unsent.Load()
 		case <-e.stopping:
-			return pending.Load()
+			return pending.Load(), unsent.Load()
 		case <-tick.C:
 		}
 	}

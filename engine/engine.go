@@ -39,7 +39,7 @@ type Engine struct {
 	cfg      Config
 	connsMax int64
 	log      *slog.Logger
-	addrs    []net.Addr
+	servers  []server
 
 	conns    atomic.Int64 // open ones, refused ones that linger included
 	refusing atomic.Int64 // refused ones that linger
@@ -49,12 +49,17 @@ type Engine struct {
 	mu    sync.Mutex
 	loops map[gnet.EventLoop]*loop // made when a gnet loop brings its first connection; gnet does not name them before
 
-	tcp      gnet.Engine // zero: no TCP address
-	unix     *unixServer // nil: no Unix address
 	stopping chan struct{}
 	stop     sync.Once
 	ended    chan struct{} // closed when all goroutines of the engine have ended
-	err      error         // why, once ended is closed; nil: Shutdown was called
+	err      error         // why; nil: Shutdown was called. Guarded by mu until ended is closed
+}
+
+// server is one way for connections to come in, with the event loops that serve them.
+type server interface {
+	listening() []net.Addr
+	start(failed func(error)) error
+	close() // ends all of it, and returns when it has ended
 }
 
 type counts struct {
@@ -86,6 +91,10 @@ func Start(cfg Config) (*Engine, error) {
 		stopping: make(chan struct{}),
 		ended:    make(chan struct{}),
 	}
+	tcp, paths, err := parseAddresses(cfg.Addrs)
+	if err != nil {
+		return nil, err
+	}
 	room, err := connsMax(cfg.ConnsMax, cfg.Loops, len(cfg.Addrs))
 	if err != nil {
 		return nil, err
@@ -95,89 +104,63 @@ func Start(cfg Config) (*Engine, error) {
 		return nil, err
 	}
 
-	var tcp []string
-	var paths []string
-	for _, s := range cfg.Addrs {
-		a, err := parseAddress(s)
-		if err != nil {
-			return nil, err
-		}
-		if a.network == "unix" {
-			paths = append(paths, a.address)
-			continue
-		}
-		a, addr, err := reserveTCP(a)
-		if err != nil {
-			return nil, err
-		}
-		tcp = append(tcp, "tcp://"+a.address)
-		e.addrs = append(e.addrs, addr)
+	if err := e.listen(tcp, paths); err != nil {
+		return nil, err
 	}
-
-	var goroutines sync.WaitGroup
-	var errs []error // of what runs; goroutines guards it
-	var errsMu sync.Mutex
-	failed := func(err error) {
-		errsMu.Lock()
-		errs = append(errs, err)
-		errsMu.Unlock()
-		e.end()
-	}
-	if len(paths) > 0 {
-		if e.unix, err = e.listenUnix(paths); err != nil {
-			return nil, err
-		}
-		for _, l := range e.unix.listeners {
-			e.addrs = append(e.addrs, l.Addr())
-		}
-	}
-	if len(tcp) > 0 {
-		h := &handler{e: e, booted: make(chan gnet.Engine, 1)}
-		ran := make(chan error, 1)
-		goroutines.Go(func() {
-			err := gnet.Rotate(h, tcp, e.options()...)
-			ran <- err
-			select {
-			case <-e.stopping:
-			default: // nobody asked for it: gnet ends like that when it can not accept any more
-				failed(fmt.Errorf("engine: the event loops have ended unexpectedly: %w", errors.Join(err, errEnded)))
-			}
-		})
-		select {
-		case e.tcp = <-h.booted:
-		case err := <-ran:
-			goroutines.Wait()
-			if e.unix != nil {
-				e.unix.close()
-			}
-			return nil, fmt.Errorf("engine: %w", err)
-		}
-	}
-	if e.unix != nil {
-		e.unix.start(failed)
-	}
-	goroutines.Go(e.sweep)
+	var sweeping sync.WaitGroup
+	sweeping.Go(e.sweep)
 	go func() {
 		<-e.stopping
-		if e.unix != nil {
-			e.unix.close()
-		}
-		if len(tcp) > 0 {
-			// With a context that is over it does not look every half second whether the loops have ended: that is seen
-			// from Rotate, which returns.
-			ctx, cancel := context.WithCancel(context.Background())
-			cancel()
-			_ = e.tcp.Stop(ctx)
-		}
-		goroutines.Wait()
-		e.err = errors.Join(errs...)
+		e.closeServers()
+		sweeping.Wait()
 		close(e.ended)
 	}()
-	for _, a := range e.addrs {
+	for _, a := range e.Addrs() {
 		e.log.Info("listening", slog.String("network", a.Network()), slog.String("addr", a.String()),
 			slog.Int64("connsMax", e.connsMax), slog.String("codec", cfg.Codec.Name()))
 	}
 	return e, nil
+}
+
+// listen opens all listeners, and then starts to serve: an engine that can not have all its addresses serves none.
+func (e *Engine) listen(tcp, paths []string) error {
+	if len(tcp) > 0 {
+		s, err := e.listenTCP(tcp)
+		if err != nil {
+			return err
+		}
+		e.servers = append(e.servers, s)
+	}
+	if len(paths) > 0 {
+		s, err := e.listenUnix(paths)
+		if err != nil {
+			e.closeServers()
+			return err
+		}
+		e.servers = append(e.servers, s)
+	}
+	for _, s := range e.servers {
+		if err := s.start(e.failed); err != nil {
+			e.end()
+			e.closeServers()
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Engine) closeServers() {
+	for _, s := range e.servers {
+		s.close()
+	}
+}
+
+// failed ends the engine because of err.
+func (e *Engine) failed(err error) {
+	e.mu.Lock()
+	e.err = errors.Join(e.err, err)
+	e.mu.Unlock()
+	e.end()
 }
 
 // Run starts an engine, serves until ctx is done, and then shuts it down, for which it takes drain at most.
@@ -196,8 +179,6 @@ func Run(ctx context.Context, cfg Config, drain time.Duration) error {
 	return e.Shutdown(ctx)
 }
 
-var errEnded = errors.New("no more connections can be accepted")
-
 func (e *Engine) options() []gnet.Option {
 	return []gnet.Option{
 		gnet.WithNumEventLoop(e.cfg.Loops),
@@ -211,7 +192,13 @@ func (e *Engine) options() []gnet.Option {
 }
 
 // Addrs returns where the engine listens, the TCP addresses first.
-func (e *Engine) Addrs() []net.Addr { return e.addrs }
+func (e *Engine) Addrs() []net.Addr {
+	var addrs []net.Addr
+	for _, s := range e.servers {
+		addrs = append(addrs, s.listening()...)
+	}
+	return addrs
+}
 
 // Wait waits until the engine has ended, and returns nil if that was by Shutdown.
 func (e *Engine) Wait() error {

@@ -64,16 +64,15 @@ func (l *loop) open(gc gnet.Conn) {
 	}
 	e.counts.refused.Add(1)
 	c.refused = true
-	if e.refusing.Add(1) > refusingMax {
-		l.el.Close(gc)
-		return
-	}
+	crowded := e.refusing.Add(1) > refusingMax
 	c.fail(why)
-	l.flush()
+	if crowded && c.state != gone {
+		l.el.Close(gc)
+	}
 }
 
 // refusingMax is how many refused connections may wait for their clients to see why. Each uses one of the spare
-// descriptors; more are closed at once.
+// descriptors; more are closed at once, and a client that has sent something already may be cut off before it sees why.
 const refusingMax = descriptorsSpare / 2
 
 // flush sends what the connection written to last has been answered in this turn.
@@ -140,7 +139,7 @@ func (l *loop) sweep() {
 
 // each calls f for every connection. f may close any: that moves the last one, already seen, into the gap.
 func (l *loop) each(f func(*Conn)) {
-	for i := len(l.conns) - 1; i >= 0; i-- {
+	for i := len(l.conns) - 1; i >= 0; i-- { //nolint:modernize // slices.Backward does not see that the slice gets shorter
 		if i < len(l.conns) {
 			f(l.conns[i])
 		}

@@ -56,9 +56,13 @@ func listenUnix(path string) (net.Listener, error) {
 	case info.Mode().Type() != fs.ModeSocket:
 		return nil, fmt.Errorf("listen unix %s: a file that is no socket is in the way: remove it, or choose another path", path)
 	default:
-		if c, err := net.Dial("unix", path); err == nil {
+		c, err := net.Dial("unix", path)
+		if err == nil {
 			c.Close()
 			return nil, fmt.Errorf("listen unix %s: another server listens there", path)
+		}
+		if !errors.Is(err, unix.ECONNREFUSED) { // EAGAIN, say: it has no time to accept, but lives
+			return nil, fmt.Errorf("listen unix %s: another server may listen there: %w", path, err)
 		}
 		if err := os.Remove(path); err != nil {
 			return nil, err
@@ -67,8 +71,16 @@ func listenUnix(path string) (net.Listener, error) {
 	return net.Listen("unix", path)
 }
 
+func (s *unixServer) listening() []net.Addr {
+	addrs := make([]net.Addr, len(s.listeners))
+	for i, l := range s.listeners {
+		addrs[i] = l.Addr()
+	}
+	return addrs
+}
+
 // start begins to accept connections; failed is told if that ends by itself.
-func (s *unixServer) start(failed func(error)) {
+func (s *unixServer) start(failed func(error)) error {
 	for _, l := range s.listeners {
 		s.accepting.Go(func() {
 			if err := s.accept(l); err != nil {
@@ -76,6 +88,7 @@ func (s *unixServer) start(failed func(error)) {
 			}
 		})
 	}
+	return nil
 }
 
 // accept takes in connections until the listener is closed.

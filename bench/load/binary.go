@@ -10,8 +10,8 @@ import (
 const (
 	binaryHeaderBytes = 20
 	binaryMagic       = 0xB5
-	binaryRequest     = 1<<4 | 0 // version and kind
-	binaryReply       = 1<<4 | 1
+	binaryRequest     = 0x10 // version and kind
+	binaryReply       = 0x11
 
 	binaryFlagsAt      = 2
 	binaryNameLenAt    = 3

@@ -179,7 +179,7 @@ func TestDrainTimeout(t *testing.T) {
 	p, addr := kassad(t, "--log-level", "debug", "--drain-timeout", "1ms")
 	c := dial(t, addr)
 	c.send(`{"type":"cntResponse","queryIndex":1}` + "\n" + `{"type":"cntResponse","queryIndex":2}`)
-	p.WaitLine("msg=dispatched", "queryIndex=2")
+	p.WaitLine("msg=queued", "queryIndex=2")
 	p.WaitLine("msg=started", "queryIndex=1")
 	p.Signal(syscall.SIGTERM)
 	both := c.line() + c.line()
@@ -221,7 +221,7 @@ func TestDebugSwitch(t *testing.T) {
 	p.Signal(syscall.SIGUSR1)
 	p.WaitLine(`msg="debug log on"`)
 	ask(102)
-	for _, station := range []string{"received", "dispatched", "started"} {
+	for _, station := range []string{"received", "queued", "started", "finished"} {
 		p.WaitLine("level=DEBUG", "msg="+station, "type=echo", "queryIndex=102", "client=127.0.0.1:")
 	}
 	p.Signal(syscall.SIGUSR1)
@@ -252,7 +252,7 @@ func TestQueueLog(t *testing.T) {
 	p, addr := kassad(t, "--queue-log", "10ms", "--log-format", "text")
 	c := dial(t, addr)
 	c.send(strings.Repeat(`{"type":"cntResponse","queryIndex":1}`+"\n", 3))
-	p.WaitLine("msg=queues", "cntResponse=2", "connections=")
+	p.WaitLine("msg=queues", "cntResponse.queued=2", "connections=")
 }
 
 func TestJSONLog(t *testing.T) {

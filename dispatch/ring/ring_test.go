@@ -63,9 +63,7 @@ func TestManyProducers(t *testing.T) {
 	r := New[item](64)
 	var wg sync.WaitGroup
 	for p := range producers {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
+		wg.Go(func() {
 			batch := make([]item, 0, 7)
 			for next := 0; next < each; {
 				batch = batch[:0]
@@ -78,7 +76,7 @@ func TestManyProducers(t *testing.T) {
 					runtime.Gosched()
 				}
 			}
-		}()
+		})
 	}
 	var want [producers]int
 	dst := make([]item, 13)
