@@ -115,17 +115,17 @@ type RingStats struct {
 	Shed uint64 `json:"shed"`
 }
 
-// TypeStats tells of one request type.
+// TypeStats tells of one request type: how many requests wait, how many are in work, and what has become of the others.
 type TypeStats struct {
 	ID      uint16 `json:"id"`
 	Queued  int    `json:"queued"`
 	Running int    `json:"running"`
-	Done    uint64 `json:"done"`
-	Failed  uint64 `json:"failed"`
-	Shed    uint64 `json:"shed"`
+	Done    uint64 `json:"done"`   // answered or parked by a handler
+	Failed  uint64 `json:"failed"` // of these, with an error
+	Shed    uint64 `json:"shed"`   // never begun: queue full, deadline over, cancelled, client gone
 }
 
-// Stats returns a snapshot; of each type it is consistent. Any goroutine may call it.
+// Stats returns a snapshot. Any goroutine may call it. A request that is answered is counted before its client knows.
 func (d *Dispatcher) Stats() Stats {
 	s := Stats{
 		UptimeMs:    time.Since(d.epoch).Milliseconds(),
@@ -136,7 +136,7 @@ func (d *Dispatcher) Stats() Stats {
 	for _, j := range d.registry.jobbers {
 		j.queue.mu.Lock()
 		for _, t := range j.types {
-			s.Types[t.name] = TypeStats{ID: t.id, Queued: t.queued, Running: t.running, Done: t.counts.Done, Failed: t.counts.Failed, Shed: t.counts.Shed}
+			s.Types[t.name] = TypeStats{ID: t.id, Queued: t.queued, Running: int(t.running.Load()), Done: t.done.Load(), Failed: t.failed.Load(), Shed: t.shed.Load()}
 		}
 		j.queue.mu.Unlock()
 	}

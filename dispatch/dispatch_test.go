@@ -428,7 +428,7 @@ func TestParked(t *testing.T) {
 	}
 }
 
-func TestParkedManyAnsweredTogether(t *testing.T) {
+func TestManyParked(t *testing.T) {
 	reg := dispatch.NewRegistry()
 	parked := make(chan *dispatch.Parked, 1000)
 	dispatch.HandleRaw(reg, "wait", func(j *dispatch.Job) error {
@@ -444,11 +444,9 @@ func TestParkedManyAnsweredTogether(t *testing.T) {
 	for i := range n {
 		c.send(`{"type":"wait","queryIndex":%d}`, i)
 	}
-	out := s.NewOutbox()
 	for i := range n {
-		out.Reply(<-parked, []byte(strconv.Itoa(i)), uint64(i))
+		(<-parked).ReplyRev([]byte(strconv.Itoa(i)), uint64(i))
 	}
-	out.Flush()
 	for i := range n {
 		c.want(uint64(i), strconv.Itoa(i))
 	}
@@ -695,4 +693,34 @@ func TestRingFull(t *testing.T) {
 	if st := s.Stats(); st.Ring.Shed != 5 {
 		t.Errorf("stats: %+v", st.Ring)
 	}
+}
+
+// An answer does not wait for the next request, and what waits behind a slow request can still be taken back, however
+// quick the requests before were.
+func TestNothingWaitsForTheNextRequest(t *testing.T) {
+	reg := dispatch.NewRegistry()
+	g := newGate()
+	dispatch.Handle(reg, "mixed", func(ctx context.Context, name string) (string, error) {
+		if name == "quick" {
+			return name, nil
+		}
+		return g.handle(ctx, name)
+	})
+	s := serve(t, dispatch.Config{Registry: reg})
+	c := s.dial()
+	const quick = 1000
+	c.send(strings.Repeat(`{"type":"mixed","queryIndex":1,"payload":"quick"}`+"\n", quick) +
+		`{"type":"mixed","queryIndex":2,"payload":"slow"}` + "\n" + `{"type":"mixed","queryIndex":3,"payload":"behind"}`)
+	for range quick {
+		c.want(1, `"quick"`)
+	}
+	g.await(t)
+	if st := s.Stats().Types["mixed"]; st.Running != 1 || st.Queued != 1 || st.Done != quick {
+		t.Errorf("stats: %+v", st)
+	}
+	c.send(`{"type":"cancel","queryIndex":4,"payload":{"queryIndex":3}}`)
+	c.want(3, "!cancelled")
+	c.want(4, `{"cancelled":true}`)
+	g.open(1)
+	c.want(2, `"slow"`)
 }

@@ -120,14 +120,14 @@ func (d *Dispatcher) start(j *Jobber) {
 	// Locked, so that a timer that is due at once sees both.
 	q.mu.Lock()
 	q.deadlines = time.AfterFunc(time.Hour, func() {
-		d.settle(j, q.expired(d.now()), deadlineOver)
+		d.settle(q.expired(d.now()), deadlineOver)
 	})
 	q.deadlines.Stop()
 	q.retries = time.AfterFunc(time.Hour, func() { q.promote(d.now()) })
 	q.retries.Stop()
 	q.mu.Unlock()
 	for range j.cfg.Concurrency {
-		w := &worker{d: d, jobber: j, out: Outbox{d: d}}
+		w := &worker{d: d, jobber: j}
 		d.done.Go(w.run)
 	}
 }
@@ -137,7 +137,7 @@ func (d *Dispatcher) start(j *Jobber) {
 func (d *Dispatcher) dispatch() {
 	batch := make([]*Job, 1024)
 	var touched []*Jobber
-	out := d.NewOutbox()
+	var out encoder
 	for {
 		n := d.ring.Drain(batch)
 		if n == 0 {
@@ -156,16 +156,15 @@ func (d *Dispatcher) dispatch() {
 		}
 		tracing := d.debugging()
 		for _, jobber := range touched {
-			d.enqueue(jobber, out, tracing)
+			d.enqueue(jobber, &out, tracing)
 		}
-		out.Flush()
 		clear(batch[:n])
 		touched = touched[:0]
 	}
 }
 
 // enqueue appends what came in for a jobber to its queue, in one go.
-func (d *Dispatcher) enqueue(jobber *Jobber, out *Outbox, tracing bool) {
+func (d *Dispatcher) enqueue(jobber *Jobber, out *encoder, tracing bool) {
 	if jobber.cfg.SerialKey != nil {
 		for _, j := range jobber.incoming {
 			j.serialKey = d.serialKey(jobber, j)
@@ -182,7 +181,7 @@ func (d *Dispatcher) enqueue(jobber *Jobber, out *Outbox, tracing bool) {
 			added++
 			continue
 		}
-		j.typ.counts.Shed++
+		j.typ.shed.Add(1)
 		out.refuse(j, why)
 	}
 	for range min(added, jobber.cfg.Concurrency) {
@@ -211,21 +210,18 @@ func (d *Dispatcher) Drop(typ string) (int, error) {
 		return 0, fmt.Errorf("dispatch: no type is called %q", typ)
 	}
 	jobs := t.jobber.queue.drop(t)
-	d.settle(t.jobber, jobs, func(*Job) *codec.Error { return errDropped })
+	d.settle(jobs, func(*Job) *codec.Error { return errDropped })
 	return len(jobs), nil
 }
 
 // settle answers jobs that were taken out of a queue.
-func (d *Dispatcher) settle(jobber *Jobber, jobs []*Job, why func(*Job) *codec.Error) {
-	if len(jobs) == 0 {
-		return
-	}
-	out := d.NewOutbox()
-	defer out.Flush()
-	for _, j := range jobs {
-		jobber.queue.shed(j.typ)
-		out.add(j, answer{err: why(j)})
-	}
+func (d *Dispatcher) settle(jobs []*Job, why func(*Job) *codec.Error) {
+	withEncoder(func(e *encoder) {
+		for _, j := range jobs {
+			j.typ.shed.Add(1)
+			e.send(j, answer{err: why(j)})
+		}
+	})
 }
 
 // Close ends the dispatcher, after the engine whose connections it served: it waits until the handlers in work have

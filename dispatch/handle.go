@@ -8,7 +8,7 @@ import (
 	"reflect"
 
 	"github.com/bytedance/sonic/decoder"
-	"github.com/bytedance/sonic/encoder"
+	sonicenc "github.com/bytedance/sonic/encoder"
 	"github.com/bytedance/sonic/option"
 
 	"github.com/kassa-go/kassa/codec"
@@ -75,7 +75,7 @@ func pretouch(name string, types ...reflect.Type) {
 	for _, t := range types {
 		err := errors.Join(
 			decoder.Pretouch(t, option.WithCompileRecursiveDepth(3)),
-			encoder.Pretouch(t, option.WithCompileRecursiveDepth(3)))
+			sonicenc.Pretouch(t, option.WithCompileRecursiveDepth(3)))
 		// Compiling lets a channel or a func pass; encoding a value does not.
 		var unsupported *json.UnsupportedTypeError
 		if _, encodeErr := appendJSON(nil, reflect.Zero(t).Interface()); errors.As(encodeErr, &unsupported) {
@@ -89,6 +89,6 @@ func pretouch(name string, types ...reflect.Type) {
 
 // appendJSON appends v as one line of JSON.
 func appendJSON(dst []byte, v any) ([]byte, error) {
-	err := encoder.EncodeInto(&dst, v, encoder.CompactMarshaler|encoder.ValidateString|encoder.SortMapKeys)
+	err := sonicenc.EncodeInto(&dst, v, sonicenc.CompactMarshaler|sonicenc.ValidateString|sonicenc.SortMapKeys)
 	return dst, err
 }

@@ -45,7 +45,7 @@ type Job struct {
 	dueAt      int64 // of a retry: ns since the dispatcher started
 
 	// The worker's, while it runs.
-	out      *Outbox
+	worker   *worker
 	attempt  int // 1 the first time
 	answered bool
 
@@ -53,10 +53,11 @@ type Job struct {
 	peerPrev, peerNext *Job
 	abandoned          bool // it was answered in a drain that could not wait
 
-	// Owned by whoever has the job on its way home: an outbox, then the event loop. wire is its answer, within the
-	// buffer of the batch it travels in; empty: none is sent.
+	// Owned by whoever has the job, until the event loop has it back. wire is its answer; empty: none is sent. Its
+	// buffer is kept from one request to the next, like own.
 	homeNext *Job
 	wire     []byte
+	parking  bool // not a job, but the news that one of its connection is parked: that credit is back ahead of it
 }
 
 // A job keeps a buffer of up to ownBytesMax bytes; most requests of a server of this kind have 60 to 500.
@@ -105,7 +106,10 @@ func (j *Job) clear() {
 	if j.large != nil {
 		largePool.Put(j.large)
 	}
-	*j = Job{own: j.own}
+	if cap(j.wire) > ownBytesMax {
+		j.wire = nil
+	}
+	*j = Job{own: j.own, wire: j.wire[:0]}
 }
 
 // Type returns the request's type.
@@ -161,24 +165,9 @@ func (j *Job) answer(a answer) {
 		return
 	}
 	j.answered = true
-	j.out.settled = append(j.out.settled, settlement{j, j.typ, a.err != nil})
-	j.out.add(j, a)
-}
-
-// answer is what becomes of a job: a result, or an error.
-type answer struct {
-	result []byte
-	opaque bool
-	rev    uint64
-	err    *codec.Error // nil: a result
-}
-
-// fill makes f the frame that carries the answer.
-func (a answer) fill(f *codec.Frame) {
-	f.Kind, f.Payload, f.Opaque, f.Rev = codec.Reply, a.result, a.opaque, a.rev
-	if a.err != nil {
-		f.Kind, f.Err, f.Payload = codec.Failure, *a.err, nil
-	}
+	w := j.worker
+	w.encoder.encode(j, a)
+	w.settled = append(w.settled, settlement{j, j.typ, true, a.err != nil})
 }
 
 // address has f say which request it answers.

@@ -73,39 +73,31 @@ func newJobber(r *Registry, cfg JobberConfig) *Jobber {
 	return j
 }
 
-// Counts is what has become of the requests of a type.
-type Counts struct {
-	Done   uint64 // handlers that have answered or parked
-	Failed uint64 // of these, with an error
-	Shed   uint64 // never begun: queue full, deadline over, cancelled, client gone
-}
-
-// worker is one goroutine of a jobber; it owns its outbox and scratch space, and takes jobs from the jobber's queue.
+// worker is one goroutine of a jobber. It takes jobs from the jobber's queue, one at a time so that what waits behind a slow
+// one can still be taken back, and sends each home when its handler has returned.
 type worker struct {
 	d       *Dispatcher
 	jobber  *Jobber
-	out     Outbox
 	jobs    []*Job
-	decoder *decoder.Decoder
-	encoded []byte // the typed handler's result
+	settled []settlement // by the handler that runs
 	tracing bool
 
-	// What has become of the last tallies jobs, all of type tallied.
-	tallied *Type
-	tallies int
-	counts  Counts
+	encoder encoder
+	decoder *decoder.Decoder
+	encoded []byte // the typed handler's result
 }
 
-// A worker takes jobs in chunks that last about as long as waking it costs, and hands their answers over together. A
-// handler that takes longer than chunkLong gets its jobs one by one, so that no answer waits for the next job's, and no
-// job that is cancelled counts as begun.
-const (
-	chunkMax   = 64
-	chunkShort = 50 * time.Microsecond
-	chunkLong  = 200 * time.Microsecond
+// settlement is a job that its handler has answered or parked. A parked one is no longer the worker's to look at, but for
+// telling it from others.
+type settlement struct {
+	job      *Job
+	typ      *Type
+	answered bool
+	failed   bool
+}
 
-	batchMax = 4096 // jobs that a batch handler gets at once
-)
+// batchMax is how many jobs a batch handler gets at once.
+const batchMax = 4096
 
 func (w *worker) run() {
 	q := &w.jobber.queue
@@ -119,99 +111,85 @@ func (w *worker) run() {
 			return
 		}
 		w.tracing = w.d.debugging()
-		began := w.d.now()
 		if w.jobber.batch != nil {
 			w.runBatch()
 		} else {
-			for _, j := range w.jobs {
-				w.runOne(j)
-			}
+			w.runOne(w.jobs[0])
 		}
-		w.report() // first: who has its answer finds it counted
-		w.out.Flush()
 		clear(w.jobs)
-		if w.jobber.batch == nil && w.jobber.cfg.Concurrency == 1 {
-			switch took := time.Duration(w.d.now() - began); {
-			case took < chunkShort:
-				n = min(2*n, chunkMax)
-			case took > chunkLong:
-				n = 1
-			}
-		}
 	}
 }
 
 // runOne has the handler of j serve it.
 func (w *worker) runOne(j *Job) {
 	q, cfg := &w.jobber.queue, &w.jobber.cfg
-	t, key := j.typ, j.serialKey // j may be gone once it is answered
-	counts := Counts{Done: 1}
+	t, key := j.typ, j.serialKey // j may be gone once it is parked
 	if w.begin(j) {
 		var attrs []any
 		if w.tracing {
 			attrs = w.d.attrs(j)
 		}
 		settled, err := w.call(t, j)
-		switch {
-		case settled:
-		case j.attempt < cfg.Retry.Attempts && asError(err).Code != codec.BadPayload:
-			w.d.log.Warn("request failed, will be tried again", w.d.attrs(j, slog.Int("attempt", j.attempt), slog.Any("err", err))...)
-			j.dueAt = w.d.now() + int64(cfg.Retry.Delay)
-			if q.retry(j, w.d.now()) {
-				return
+		if !settled {
+			if j.attempt < cfg.Retry.Attempts && asError(err).Code != codec.BadPayload {
+				w.d.log.Warn("request failed, will be tried again", w.d.attrs(j, slog.Int("attempt", j.attempt), slog.Any("err", err))...)
+				j.dueAt = w.d.now() + int64(cfg.Retry.Delay)
+				if q.retry(j, w.d.now()) {
+					return
+				}
 			}
 			j.Fail(err)
-		default:
-			j.Fail(err)
-		}
-		failed := w.out.settled[0].failed
-		if failed {
-			counts.Failed = 1
 		}
 		if w.tracing {
-			w.d.log.Debug("finished", append(attrs, slog.Bool("failed", failed))...)
+			w.d.log.Debug("finished", append(attrs, slog.Bool("failed", w.settled[0].failed))...)
 		}
-	} else {
-		counts = Counts{Shed: 1}
+		w.sendHome()
 	}
-	w.out.forget()
 	if key != "" {
 		q.finish(key)
 	}
-	w.tally(t, counts)
 }
 
-// tally notes what has become of a job of type t, so that those of one type in a row are told to the queue together.
-func (w *worker) tally(t *Type, c Counts) {
-	if t != w.tallied {
-		w.report()
-		w.tallied = t
+// sendHome counts what was settled, and sends what was answered home, in the order of the answers. A run of jobs from one
+// event loop goes together.
+func (w *worker) sendHome() {
+	var newest, oldest *Job
+	for _, s := range w.settled {
+		s.typ.running.Add(-1)
+		s.typ.done.Add(1)
+		if s.failed {
+			s.typ.failed.Add(1)
+		}
+		if !s.answered {
+			continue
+		}
+		if newest != nil && newest.peer.loop != s.job.peer.loop {
+			newest.peer.loop.publish(newest, oldest)
+			newest = nil
+		}
+		if newest == nil {
+			oldest = s.job
+		} else {
+			s.job.homeNext = newest
+		}
+		newest = s.job
 	}
-	w.tallies++
-	w.counts.Done += c.Done
-	w.counts.Failed += c.Failed
-	w.counts.Shed += c.Shed
-}
-
-// report tells the queue what is noted.
-func (w *worker) report() {
-	if w.tallies > 0 {
-		w.jobber.queue.done(w.tallied, w.tallies, w.counts)
-		w.tallies, w.counts = 0, Counts{}
+	if newest != nil {
+		newest.peer.loop.publish(newest, oldest)
 	}
+	clear(w.settled)
+	w.settled = w.settled[:0]
 }
 
 // call runs the handler, and reports whether it settled the job; if not, err says what to answer.
 func (w *worker) call(t *Type, j *Job) (settled bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			settled, err = len(w.out.settled) > 0, w.panicked(t.name, p)
+			settled, err = len(w.settled) > 0, w.panicked(t.name, p)
 		}
-		w.out.held = false
 	}()
-	w.out.held = true
 	err = t.run(w, j)
-	settled = len(w.out.settled) > 0
+	settled = len(w.settled) > 0
 	if err == nil && !settled {
 		err = codec.NewError(codec.HandlerFailed, "the handler of "+t.name+" gave no answer")
 		w.d.log.Error(err.Error())
@@ -223,20 +201,17 @@ func (w *worker) call(t *Type, j *Job) (settled bool, err error) {
 func (w *worker) runBatch() {
 	begun := w.jobs[:0]
 	for _, j := range w.jobs {
-		t := j.typ // j is gone if it is not begun
 		if w.begin(j) {
 			begun = append(begun, j)
-		} else {
-			w.tally(t, Counts{Shed: 1})
 		}
 	}
 	if len(begun) == 0 {
 		return
 	}
 	err := w.callBatch(begun)
-	if len(w.out.settled) < len(begun) {
+	if len(w.settled) < len(begun) {
 		settled := make(map[*Job]bool, len(begun))
-		for _, s := range w.out.settled {
+		for _, s := range w.settled {
 			settled[s.job] = true
 		}
 		for _, j := range begun {
@@ -245,14 +220,7 @@ func (w *worker) runBatch() {
 			}
 		}
 	}
-	for _, s := range w.out.settled {
-		counts := Counts{Done: 1}
-		if s.failed {
-			counts.Failed = 1
-		}
-		w.tally(s.typ, counts)
-	}
-	w.out.forget()
+	w.sendHome()
 }
 
 func (w *worker) callBatch(jobs []*Job) (err error) {
@@ -260,16 +228,14 @@ func (w *worker) callBatch(jobs []*Job) (err error) {
 		if p := recover(); p != nil {
 			err = w.panicked(w.jobber.cfg.Name, p)
 		}
-		w.out.held = false
 	}()
-	w.out.held = true
 	w.jobber.batch(jobs)
 	return codec.NewError(codec.HandlerFailed, "the handler of "+w.jobber.cfg.Name+" gave no answer")
 }
 
 // begin checks right before a job starts that somebody still waits for it.
 func (w *worker) begin(j *Job) bool {
-	j.out = &w.out
+	j.worker = w
 	refused := accepted
 	switch {
 	case j.peer.closed.Load():
@@ -281,7 +247,9 @@ func (w *worker) begin(j *Job) bool {
 		w.d.trace(j, refused.station("started"))
 	}
 	if refused != accepted {
-		w.out.refuse(j, refused)
+		j.typ.running.Add(-1)
+		j.typ.shed.Add(1)
+		w.encoder.refuse(j, refused)
 		return false
 	}
 	j.attempt++

@@ -17,8 +17,8 @@ type loop struct {
 	execute       func(func()) error
 	comeHome      func() // l.home, made once
 
-	inbox atomic.Pointer[batch] // what outboxes have published, newest first
-	woken atomic.Bool           // comeHome is going to run
+	inbox atomic.Pointer[Job] // jobs on their way home, newest first, linked by homeNext
+	woken atomic.Bool         // comeHome is going to run
 
 	now     int64  // ns since the dispatcher started, taken at the first request of a turn
 	ended   int64  // likewise, when the last turn with requests ended
@@ -51,16 +51,18 @@ func (l *loop) recycle(j *Job) {
 	}
 }
 
-// publish puts b into the loop's inbox, and wakes the loop unless that is done already. Any goroutine may call it.
-func (l *loop) publish(b *batch) {
+// publish puts jobs into the loop's inbox, which is a stack: newest is linked down to oldest by homeNext. It wakes the loop
+// unless that is done already: so what is published while the loop is at work costs no system call, and goes out in the
+// same writes. Any goroutine may call it; the jobs are the loop's from then on.
+func (l *loop) publish(newest, oldest *Job) {
 	for {
-		old := l.inbox.Load()
-		b.next = old
-		if l.inbox.CompareAndSwap(old, b) {
+		top := l.inbox.Load()
+		oldest.homeNext = top
+		if l.inbox.CompareAndSwap(top, newest) {
 			break
 		}
 	}
-	if l.woken.CompareAndSwap(false, true) {
+	if !l.woken.Load() && l.woken.CompareAndSwap(false, true) {
 		// An error means that the engine has stopped: nobody is there any more to be answered.
 		_ = l.execute(l.comeHome)
 	}
@@ -89,42 +91,37 @@ func (l *loop) home() {
 	l.atHome = true
 	defer func() { l.atHome = false }()
 	l.woken.Store(false) // before looking: what comes in afterwards wakes the loop again
-	var oldest *batch
-	for b := l.inbox.Swap(nil); b != nil; {
-		next := b.next
-		b.next, oldest = oldest, b
-		b = next
+
+	var oldest *Job
+	for j := l.inbox.Swap(nil); j != nil; {
+		next := j.homeNext
+		j.homeNext, oldest = oldest, j
+		j = next
 	}
 
-	// First gather, by connection: its answers may stand in several batches.
-	var writers, lastWriter *Peer
-	for b := oldest; b != nil; b = b.next {
-		for _, p := range b.parked {
-			p.inflight--
-			p.waiting++
-		}
-		for j := b.first; j != nil; {
-			next := j.homeNext
-			p := j.peer
-			if p.homeLast == nil {
-				p.homeFirst = j
-				if lastWriter == nil {
-					writers = p
-				} else {
-					lastWriter.homeNext = p
-				}
-				lastWriter = p
+	// First gather, by connection: its answers come from several workers.
+	var first, last *Peer
+	for j := oldest; j != nil; {
+		next := j.homeNext
+		p := j.peer
+		if p.homeLast == nil {
+			p.homeFirst = j
+			if last == nil {
+				first = p
 			} else {
-				p.homeLast.homeNext = j
+				last.homeNext = p
 			}
-			p.homeLast, j.homeNext = j, nil
-			j = next
+			last = p
+		} else {
+			p.homeLast.homeNext = j
 		}
+		p.homeLast, j.homeNext = j, nil
+		j = next
 	}
 
 	// Then write. A write can close its connection, which runs Peer.Closed; that leaves jobs that are not queued alone.
 	var starved []*Peer
-	for p := writers; p != nil; {
+	for p := first; p != nil; {
 		next := p.homeNext
 		j := p.homeFirst
 		p.homeFirst, p.homeLast, p.homeNext = nil, nil, nil
@@ -140,17 +137,6 @@ func (l *loop) home() {
 			starved = append(starved, p)
 		}
 		p = next
-	}
-	for b := oldest; b != nil; {
-		next := b.next
-		for _, p := range b.parked {
-			if p.creditIsBack() {
-				starved = append(starved, p)
-			}
-		}
-		b.reset()
-		batchPool.Put(b)
-		b = next
 	}
 	// At last, since it takes in new requests.
 	for _, p := range starved {

@@ -12,7 +12,6 @@ import (
 // deadline (deadline_exceeded); the client's cancel (cancelled); the server's drain (draining); its client's departure.
 // All methods may be called from any goroutine.
 type Parked struct {
-	d     *Dispatcher
 	job   *Job // nobody's to look at once over is set, but the winner's
 	over  atomic.Bool
 	timer *time.Timer // ends it at its deadline; nil: none
@@ -29,11 +28,11 @@ func (j *Job) Park() (*Parked, error) {
 		peer.parked.Add(-1)
 		return nil, ErrParkedMax
 	}
-	p := &Parked{d: d, job: j, ctx: newRequestContext(j)}
+	p := &Parked{job: j, ctx: newRequestContext(j)}
 	if j.deadline != 0 {
 		over := waitOver(j)
 		// Set, and set to a time, in two steps: it may fire before AfterFunc has returned.
-		p.timer = time.AfterFunc(time.Hour, func() { p.end(over) })
+		p.timer = time.AfterFunc(time.Hour, func() { p.endBecause(over) })
 		p.timer.Stop()
 	}
 	q := &j.typ.jobber.queue
@@ -48,8 +47,9 @@ func (j *Job) Park() (*Parked, error) {
 		// From here on others may end it, and then the job is no longer ours.
 		j.parked = p
 		j.answered = true
-		j.out.settled = append(j.out.settled, settlement{j, j.typ, false})
-		j.out.noteParked(peer)
+		j.worker.settled = append(j.worker.settled, settlement{j, j.typ, false, false})
+		news := &Job{peer: peer, parking: true}
+		peer.loop.publish(news, news)
 		if p.timer != nil {
 			p.timer.Reset(time.Duration(j.deadline - d.now()))
 		}
@@ -68,24 +68,32 @@ func (p *Parked) Job() *Job { return p.job }
 // Context ends when the job is over, whoever ended it; context.Cause says why.
 func (p *Parked) Context() context.Context { return p.ctx }
 
-// Reply answers the job with result, a JSON value. It reports whether that was in time. Who answers many at once uses an
-// Outbox.
-func (p *Parked) Reply(result []byte) bool {
-	o := p.d.NewOutbox()
-	defer o.Flush()
-	return o.Reply(p, result, 0)
+// Reply answers the job with result, a JSON value. It reports whether that was in time: a job that was cancelled, whose
+// deadline was over or whose client left is over already.
+func (p *Parked) Reply(result []byte) bool { return p.end(answer{result: result}, context.Canceled) }
+
+// ReplyRev is Reply for a durable operation: rev is the revision it made or saw.
+func (p *Parked) ReplyRev(result []byte, rev uint64) bool {
+	return p.end(answer{result: result, rev: rev}, context.Canceled)
 }
 
 // Fail answers the job with an error. It reports whether that was in time.
-func (p *Parked) Fail(err error) bool {
-	o := p.d.NewOutbox()
-	defer o.Flush()
-	return o.Fail(p, err)
-}
+func (p *Parked) Fail(err error) bool { return p.end(answer{err: asError(err)}, context.Canceled) }
 
-// end answers the job on somebody else's behalf than the handler's.
-func (p *Parked) end(why *codec.Error) bool {
-	o := p.d.NewOutbox()
-	defer o.Flush()
-	return o.settle(p, answer{err: why}, why)
+// endBecause answers the job on somebody else's behalf than the handler's.
+func (p *Parked) endBecause(why *codec.Error) bool { return p.end(answer{err: why}, why) }
+
+// end answers the job if nobody has; cause is what its context says.
+func (p *Parked) end(a answer, cause error) bool {
+	if !p.over.CompareAndSwap(false, true) {
+		return false
+	}
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	p.ctx.cause(cause)
+	p.ctx.end()
+	p.job.peer.parked.Add(-1)
+	withEncoder(func(e *encoder) { e.send(p.job, a) })
+	return true
 }

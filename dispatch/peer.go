@@ -152,7 +152,7 @@ func (p *Peer) Drain(final bool) {
 		next := j.peerNext
 		q := &j.typ.jobber.queue
 		if parked := q.parkedOf(j); parked != nil {
-			parked.end(errDraining)
+			parked.endBecause(errDraining)
 		} else if final && !j.abandoned {
 			queued, _ := q.takeBack(j)
 			why := errAbandoned
@@ -178,10 +178,10 @@ func (p *Peer) Closed() {
 		next := j.peerNext
 		queued, parked := j.typ.jobber.queue.takeBack(j)
 		if queued {
-			j.typ.jobber.queue.shed(j.typ)
+			j.typ.shed.Add(1)
 			p.welcome(j)
 		} else if parked != nil {
-			parked.end(errGone)
+			parked.endBecause(errGone)
 		}
 		j = next
 	}
@@ -211,11 +211,11 @@ func (p *Peer) cancel(f *codec.Frame) {
 			queued, parked := q.takeBack(j)
 			switch {
 			case queued:
-				q.shed(j.typ)
+				j.typ.shed.Add(1)
 				p.answerHere(j, errCancelled)
 				cancelled = true
 			case parked != nil:
-				cancelled = parked.end(errCancelled) || cancelled
+				cancelled = parked.endBecause(errCancelled) || cancelled
 			case j.withdrawn:
 				cancelled = true
 			}
@@ -276,7 +276,12 @@ func (p *Peer) link(j *Job) {
 
 // welcome takes a job home: it is no longer under way.
 func (p *Peer) welcome(j *Job) {
-	if j.typ == nil { // a push
+	switch {
+	case j.parking:
+		p.inflight--
+		p.waiting++
+		return
+	case j.typ == nil: // a push
 		return
 	}
 	if j.parked != nil {
@@ -301,11 +306,19 @@ func (p *Peer) welcome(j *Job) {
 func (p *Peer) RemoteAddr() net.Addr { return p.conn.RemoteAddr() }
 
 // Push sends an event, a JSON value, to the client. It reports whether it was queued for it: a client gets no pushes
-// before it has said hello, nor after it has gone. Who pushes to many uses an Outbox.
+// before it has said hello, nor after it has gone.
 func (p *Peer) Push(typ string, event []byte) bool {
-	o := p.loop.d.NewOutbox()
-	defer o.Flush()
-	return o.Push(p, typ, event)
+	c := p.pushCodec()
+	if c == nil || p.closed.Load() {
+		return false
+	}
+	j := &Job{peer: p, codec: c}
+	withEncoder(func(e *encoder) {
+		e.frame = codec.Frame{Kind: codec.Push, Type: []byte(typ), Payload: event}
+		e.encodeFrame(j)
+	})
+	p.loop.publish(j, j)
+	return true
 }
 
 // greet notes that the client takes pushes.

@@ -78,7 +78,7 @@ func (q *queue) take(dst []*Job, n int) []*Job {
 				j.keyHeld = true
 			}
 			q.countLocked(j, -1)
-			j.typ.running++
+			j.typ.running.Add(1)
 			dst = append(dst, j)
 		}
 		if len(dst) > 0 || q.closed {
@@ -120,7 +120,7 @@ func (q *queue) retry(j *Job, now int64) bool {
 		j.keyHeld = false
 		q.handOnLocked(j.serialKey)
 	}
-	j.typ.running--
+	j.typ.running.Add(-1)
 	q.countLocked(j, +1)
 	q.delayed.push(j)
 	if q.delayed.first == j {
@@ -164,19 +164,6 @@ func (q *queue) parkedOf(j *Job) *Parked {
 	defer q.mu.Unlock()
 	return j.parked
 }
-
-// done tells that n jobs of type t that were taken are no longer in work, and what has become of them.
-func (q *queue) done(t *Type, n int, c Counts) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	t.running -= n
-	t.counts.Done += c.Done
-	t.counts.Failed += c.Failed
-	t.counts.Shed += c.Shed
-}
-
-// shed counts a job of type t that was never begun.
-func (q *queue) shed(t *Type) { q.done(t, 0, Counts{Shed: 1}) }
 
 // drop takes out and returns all queued jobs of type t.
 func (q *queue) drop(t *Type) []*Job {

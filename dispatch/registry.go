@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 
 	"github.com/kassa-go/kassa/codec"
 )
@@ -26,10 +27,13 @@ type Type struct {
 	jobber *Jobber
 	run    func(*worker, *Job) error // nil where the jobber has a batch handler
 
-	// Guarded by jobber.queue.mu.
-	queued  int
-	running int
-	counts  Counts
+	queued  int          // guarded by jobber.queue.mu
+	running atomic.Int32 // taken by a worker, and not answered, parked or refused yet
+
+	// What has become of its requests.
+	done   atomic.Uint64 // answered or parked by a handler
+	failed atomic.Uint64 // of these, with an error
+	shed   atomic.Uint64 // never begun: queue full, deadline over, cancelled, client gone
 }
 
 // Registrar is where a type is registered: a Registry, which makes a jobber of its own for it, or a Jobber, which then
