@@ -38,7 +38,7 @@ type Job struct {
 	list       *jobList // the list it is queued in; nil: in none
 	prev, next *Job     // in list
 	dispatched bool     // the dispatcher has seen it
-	withdrawn  bool     // cancelled before the dispatcher has seen it
+	withdrawn  bool     // its client has taken it back, but it was not queued then
 	parked     *Parked  // set by Park
 	serialKey  string
 	keyHeld    bool  // no other job with this serialKey may run
@@ -84,6 +84,9 @@ func (j *Job) load(f *codec.Frame) {
 		return buf[at:len(buf):len(buf)]
 	}
 	j.payload, j.key, j.rawIndex = keep(f.Payload), keep(f.Key), keep(f.RawIndex)
+	if j.large != nil {
+		j.large.B = buf // its length is what the pool learns from
+	}
 }
 
 // buffer returns an empty buffer with room for n bytes, which is j's until clear.

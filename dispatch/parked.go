@@ -39,7 +39,7 @@ func (j *Job) Park() (*Parked, error) {
 	q.mu.Lock()
 	var refused codec.Code
 	switch {
-	case peer.closed.Load():
+	case peer.closed.Load() || j.withdrawn:
 		refused = codec.Cancelled
 	case peer.draining.Load():
 		refused = codec.Draining

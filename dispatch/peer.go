@@ -154,12 +154,13 @@ func (p *Peer) Drain(final bool) {
 		if parked := q.parkedOf(j); parked != nil {
 			parked.endBecause(errDraining)
 		} else if final && !j.abandoned {
-			queued, _ := q.takeBack(j)
+			queued, unseen, _ := q.takeBack(j)
 			why := errAbandoned
-			if (queued || j.withdrawn) && j.attempt == 0 { // else it has begun once, at least
+			if unseen || queued && j.attempt == 0 { // else it has begun once, at least
 				why = errDraining
 			}
 			if queued {
+				j.typ.shed.Add(1)
 				p.answerHere(j, why)
 			} else { // the job comes home later, and nobody is told any more
 				j.abandoned = true
@@ -176,7 +177,7 @@ func (p *Peer) Closed() {
 	p.closed.Store(true) // before the queues are searched: what reaches them later sees it
 	for j := p.first; j != nil; {
 		next := j.peerNext
-		queued, parked := j.typ.jobber.queue.takeBack(j)
+		queued, _, parked := j.typ.jobber.queue.takeBack(j)
 		if queued {
 			j.typ.shed.Add(1)
 			p.welcome(j)
@@ -208,7 +209,7 @@ func (p *Peer) cancel(f *codec.Frame) {
 		next := j.peerNext
 		if j.hasIndex && j.index == *which.QueryIndex && j.rawIndex == nil {
 			q := &j.typ.jobber.queue
-			queued, parked := q.takeBack(j)
+			queued, unseen, parked := q.takeBack(j)
 			switch {
 			case queued:
 				j.typ.shed.Add(1)
@@ -216,7 +217,7 @@ func (p *Peer) cancel(f *codec.Frame) {
 				cancelled = true
 			case parked != nil:
 				cancelled = parked.endBecause(errCancelled) || cancelled
-			case j.withdrawn:
+			case unseen:
 				cancelled = true
 			}
 		}

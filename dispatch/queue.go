@@ -113,7 +113,7 @@ func (q *queue) handOnLocked(key string) {
 func (q *queue) retry(j *Job, now int64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if j.peer.closed.Load() || q.closed {
+	if j.peer.closed.Load() || j.withdrawn || q.closed {
 		return false
 	}
 	if j.keyHeld { // others with its key may run meanwhile
@@ -173,12 +173,13 @@ func (q *queue) drop(t *Type) []*Job {
 }
 
 // takeBack takes j, which its connection no longer wants, out if it is queued: then it is the caller's. Else it returns
-// the Parked if j is parked. A job that the dispatcher has not seen yet is marked for it.
-func (q *queue) takeBack(j *Job) (queued bool, parked *Parked) {
+// the Parked if j is parked. A job that the dispatcher has not seen yet (unseen) will not begin; one in work goes on, but is
+// neither parked nor tried again: nobody would wait for that.
+func (q *queue) takeBack(j *Job) (queued, unseen bool, parked *Parked) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	j.withdrawn = !j.dispatched
-	return q.unlinkLocked(j), j.parked
+	j.withdrawn = true
+	return q.unlinkLocked(j), !j.dispatched, j.parked
 }
 
 func (q *queue) unlinkLocked(j *Job) bool {
@@ -206,11 +207,11 @@ func (q *queue) removeLocked(which func(*Job) bool) []*Job {
 			j = next
 		}
 	}
-	from(&q.ready)
-	from(&q.delayed)
-	for _, l := range q.held {
+	for _, l := range q.held { // first: what leaves ready may have handed its key on, and so brought one of these there
 		from(l)
 	}
+	from(&q.ready)
+	from(&q.delayed)
 	return out
 }
 
