@@ -22,6 +22,9 @@ type Parked struct {
 // ErrParkedMax when the connection has too many already, and with another *codec.Error when nobody will wait for the
 // answer; the handler returns that error.
 func (j *Job) Park() (*Parked, error) {
+	if j.answered { // or parked: it is somebody else's by now, or about to be
+		return nil, codec.NewError(codec.Internal, "a job can not be parked once it is answered or parked")
+	}
 	peer := j.peer
 	d := peer.loop.d
 	if peer.parked.Add(1) > int32(d.cfg.ParkedMax) {

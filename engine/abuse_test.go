@@ -553,7 +553,7 @@ func TestFailingHandlers(t *testing.T) {
 	var calls atomic.Int64
 	s := start(t, setup{types: func(reg *dispatch.Registry) {
 		dispatch.HandleRaw(reg, "bad", func(j *dispatch.Job) error {
-			switch calls.Add(1) % 8 {
+			switch calls.Add(1) % 10 {
 			case 0:
 				panic("a string")
 			case 1:
@@ -575,6 +575,17 @@ func TestFailingHandlers(t *testing.T) {
 			case 7:
 				_, _ = j.Park() // and nobody has it
 				panic("after parking")
+			case 8:
+				j.Reply([]byte(`{"answered":"before"}`))
+				if _, err := j.Park(); err == nil {
+					t.Error("parked after the answer")
+				}
+			case 9:
+				_, _ = j.Park()
+				if _, err := j.Park(); err == nil {
+					t.Error("parked twice")
+				}
+				j.Reply([]byte(`{"answered":"after parking"}`))
 			}
 			return nil
 		})
@@ -582,9 +593,9 @@ func TestFailingHandlers(t *testing.T) {
 	neighbour := dial(t, s.addr(), nil)
 	const rounds = 20
 	c := dial(t, s.addr(), nil)
-	c.send(numbered("bad", 8*rounds, `{"n":%d}`)...)
+	c.send(numbered("bad", 10*rounds, `{"n":%d}`)...)
 	replies, failures := 0, 0
-	for range 7 * rounds {
+	for range 8 * rounds {
 		switch r := c.next(); {
 		case r.Kind == codec.Reply && r.Payload == `{"answered":"before"}`:
 			replies++
@@ -594,7 +605,7 @@ func TestFailingHandlers(t *testing.T) {
 			t.Fatalf("%+v", r)
 		}
 	}
-	if replies != 2*rounds || failures != 5*rounds {
+	if replies != 3*rounds || failures != 5*rounds {
 		t.Errorf("%d replies and %d failures", replies, failures)
 	}
 	c.silent()

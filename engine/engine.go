@@ -41,6 +41,9 @@ type Engine struct {
 	log      *slog.Logger
 	servers  []server
 
+	polling sync.RWMutex // held, for reading, by who wakes an event loop
+	closed  bool         // the event loops end, or have ended; guarded by polling
+
 	conns    atomic.Int64 // open ones, refused ones that linger included
 	refusing atomic.Int64 // refused ones that linger
 	draining atomic.Bool
@@ -111,6 +114,9 @@ func Start(cfg Config) (*Engine, error) {
 	sweeping.Go(e.sweep)
 	go func() {
 		<-e.stopping
+		e.polling.Lock()
+		e.closed = true
+		e.polling.Unlock()
 		e.closeServers()
 		sweeping.Wait()
 		close(e.ended)

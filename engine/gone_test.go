@@ -236,6 +236,43 @@ func TestNoRetryForTheGone(t *testing.T) {
 	s.idle(0)
 }
 
+// A client takes back a request that is in work: it can not be stopped, but it is neither parked nor tried again, since
+// nobody would wait for that.
+func TestCancelledInWork(t *testing.T) {
+	parks, fails := newGate(), newGate()
+	s := start(t, setup{types: func(reg *dispatch.Registry) {
+		dispatch.HandleRaw(reg, "parks", func(j *dispatch.Job) error {
+			parks.began <- ""
+			<-parks.pass
+			_, err := j.Park()
+			return err
+		})
+		j := reg.Jobber(dispatch.JobberConfig{Name: "flaky", Retry: dispatch.Retry{Attempts: 2, Delay: time.Hour}})
+		dispatch.HandleRaw(j, "flaky", func(*dispatch.Job) error {
+			fails.began <- ""
+			<-fails.pass
+			return errors.New("not yet")
+		})
+	}})
+	t.Cleanup(func() { parks.open(); fails.open() })
+	c := dial(t, s.addr(), nil)
+	for _, test := range []struct {
+		typ  string
+		gate *gate
+		code codec.Code
+	}{{"parks", parks, codec.Cancelled}, {"flaky", fails, codec.HandlerFailed}} {
+		c.send(request(test.typ, 1000, ""))
+		receive(t, "it begins", test.gate.began)
+		c.ask("cancel", `{"queryIndex":1000}`).is(t, codec.Reply, `{"cancelled":false}`)
+		test.gate.open()
+		if r := c.fails(test.code); r.Index != 1000 {
+			t.Errorf("%+v", r)
+		}
+	}
+	c.Close()
+	s.idle(0)
+}
+
 // Requests that wait for their serial key go too, and the key is handed on.
 func TestSerialKeysGo(t *testing.T) {
 	for _, l := range leavings {

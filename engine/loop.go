@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
@@ -30,8 +31,16 @@ const outBytesKeep = 256 << 10
 // execute runs f soon on the loop's goroutine. gnet keeps the order of such calls only while fewer than 1,024 of them
 // wait, so callers keep one outstanding.
 func (l *loop) execute(f func()) error {
+	// gnet closes the loops' event descriptors before it refuses to write to them. By then their numbers may be others'.
+	l.e.polling.RLock()
+	defer l.e.polling.RUnlock()
+	if l.e.closed {
+		return errClosed
+	}
 	return l.el.Execute(context.Background(), task{l, f})
 }
+
+var errClosed = errors.New("engine: has ended")
 
 type task struct {
 	l *loop
