@@ -30,8 +30,8 @@ func (c *Client) requeueLocked(call *call) {
 }
 
 // wakeWriterLocked wakes one writer for what is queued, if anything is: in turn, the next that is idle and has a place.
-// It wakes the next one in turn if it leaves anything. Where none is idle, those that are not idle look at the queue when they have written, those without a place when they have one, and
-// those without a connection when they have one.
+// That one wakes the next if it leaves anything. Where none is idle nothing is lost: a writer looks at the queue when it
+// has written, when it gets a place, and when it gets a connection.
 func (c *Client) wakeWriterLocked() {
 	if c.queue.first == nil {
 		return

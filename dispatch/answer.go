@@ -34,20 +34,22 @@ func (e *encoder) encode(j *Job, a answer) {
 	}
 	j.address(&e.frame)
 	a.fill(&e.frame)
-	e.encodeFrame(j)
+	if err := e.encodeFrame(j); err != nil {
+		answer{err: err}.fill(&e.frame)
+		_ = e.encodeFrame(j) // a code and a short text fit
+	}
 }
 
-func (e *encoder) encodeFrame(j *Job) {
+// encodeFrame sets j's wire to the frame, or says why it can not be sent.
+func (e *encoder) encodeFrame(j *Job) *codec.Error {
 	var err error
 	if j.wire, err = j.codec.Append(j.wire[:0], &e.frame); err != nil {
-		err = codec.NewError(codec.Internal, "answer can not be encoded: "+err.Error())
-	} else if len(j.wire) > j.peer.loop.replyBytesMax {
-		err = codec.NewError(codec.ReplyTooLarge, "the answer is larger than a frame may be: ask for less")
+		return codec.NewError(codec.Internal, "answer can not be encoded: "+err.Error())
 	}
-	if err != nil {
-		e.frame.Kind, e.frame.Err, e.frame.Payload = codec.Failure, *asError(err), nil
-		j.wire, _ = j.codec.Append(j.wire[:0], &e.frame)
+	if len(j.wire) > j.peer.loop.replyBytesMax {
+		return codec.NewError(codec.ReplyTooLarge, "the answer is larger than a frame may be: ask for less")
 	}
+	return nil
 }
 
 // send encodes the answer and sends j home with it.
@@ -58,10 +60,7 @@ func (e *encoder) send(j *Job, a answer) {
 
 // refuse sends a job that was not begun home, and tells the client why, unless it has gone.
 func (e *encoder) refuse(j *Job, why refusal) {
-	if why != refusedGone {
-		e.encode(j, answer{err: why.error(j)})
-	}
-	j.peer.loop.publish(j, j)
+	e.send(j, answer{err: why.error(j)})
 }
 
 // encoderPool is for answers that come from any goroutine.

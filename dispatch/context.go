@@ -88,8 +88,14 @@ func (c *requestContext) started() context.Context {
 	if err == nil && !c.info.Peer.watch(c) {
 		err = errGone
 	}
-	if err != nil {
+	c.mu.Lock()
+	over := c.err != nil
+	c.mu.Unlock()
+	switch {
+	case err != nil:
 		c.cause(err)
+	case over: // since it was looked at: end may not have seen that it is watched
+		c.info.Peer.unwatch(c)
 	}
 	return inner
 }

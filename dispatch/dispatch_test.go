@@ -314,8 +314,14 @@ func TestRetry(t *testing.T) {
 	c.send(`{"type":"forever","queryIndex":3}`)
 	s.until("it waits", func(st dispatch.Stats) bool { return st.Types["forever"].Queued == 1 })
 	c.send(`{"type":"cancel","queryIndex":4,"payload":{"queryIndex":3}}`)
-	c.want(3, "!cancelled")
+	if r := c.want(3, "!cancelled"); !strings.Contains(r.Err, "between two attempts") {
+		t.Errorf("%+v", r) // it has begun, and the client can not take it for one that has not
+	}
 	c.want(4, `{"cancelled":true}`)
+	c.send(`{"type":"forever","queryIndex":5,"deadlineMs":1}`)
+	if r := c.want(5, "!handler_failed"); r.Err != "no" {
+		t.Errorf("%+v", r)
+	}
 	other := s.dial()
 	other.send(`{"type":"forever","queryIndex":3}`)
 	s.until("it waits", func(st dispatch.Stats) bool { return st.Types["forever"].Queued == 1 })
@@ -530,6 +536,9 @@ func TestPushNeedsHello(t *testing.T) {
 	pushed := make(chan bool, 1)
 	dispatch.HandleRaw(reg, "poke", func(j *dispatch.Job) error {
 		pushed <- j.Peer().Push("poked", []byte(`{"n":1}`))
+		if j.Peer().Push("huge", make([]byte, 2<<20)) {
+			t.Error("pushed what is no frame")
+		}
 		j.Reply(nil)
 		return nil
 	})
@@ -634,6 +643,10 @@ func TestRegistrationErrors(t *testing.T) {
 			j := r.Jobber(dispatch.JobberConfig{Name: "j"})
 			dispatch.HandleBatch(j, func([]*dispatch.Job) {}, "a")
 			dispatch.HandleBatch(j, func([]*dispatch.Job) {}, "b")
+		},
+		"does itself": func(r *dispatch.Registry) {
+			j := r.Jobber(dispatch.JobberConfig{Name: "j", Retry: dispatch.Retry{Attempts: 2}})
+			dispatch.HandleBatch(j, func([]*dispatch.Job) {}, "a")
 		},
 		"negative setting": func(r *dispatch.Registry) { r.Jobber(dispatch.JobberConfig{Concurrency: -1}) },
 		"chan int is no type that JSON has": func(r *dispatch.Registry) {

@@ -29,7 +29,7 @@ type Config struct {
 	QueueLog time.Duration // how often the lengths of the queues are logged; 0: never
 }
 
-// Dispatcher takes requests from the event loops to the jobbers.
+// Dispatcher takes requests from the event loops of one engine to the jobbers.
 type Dispatcher struct {
 	cfg        Config
 	registry   *Registry
@@ -210,7 +210,7 @@ func (d *Dispatcher) Drop(typ string) (int, error) {
 		return 0, fmt.Errorf("dispatch: no type is called %q", typ)
 	}
 	jobs := t.jobber.queue.drop(t)
-	d.settle(jobs, func(*Job) *codec.Error { return errDropped })
+	d.settle(jobs, func(j *Job) *codec.Error { return takenBack(j, errDropped) })
 	return len(jobs), nil
 }
 
@@ -244,6 +244,10 @@ func (d *Dispatcher) Close(ctx context.Context) error {
 	case <-ended:
 		return nil
 	case <-ctx.Done():
+		if d.running() == "" { // what is left ends by itself
+			<-ended
+			return nil
+		}
 		return fmt.Errorf("dispatch: handlers are still running: %s", d.running())
 	}
 }
@@ -257,7 +261,7 @@ func (d *Dispatcher) loopOf(c Conn) *loop {
 		d.loops = append(d.loops, nil)
 	}
 	if d.loops[id] == nil {
-		l := &loop{d: d, id: id, replyBytesMax: c.FrameBytesMax(), execute: c.Execute, pending: make([]*Job, 0, pendingMax)}
+		l := &loop{d: d, replyBytesMax: c.FrameBytesMax(), execute: c.Execute, pending: make([]*Job, 0, pendingMax)}
 		l.comeHome = l.home
 		d.loops[id] = l
 	}
@@ -283,10 +287,22 @@ func (d *Dispatcher) attrs(j *Job, more ...any) []any {
 	if addr := j.peer.RemoteAddr(); addr != nil {
 		attrs = append(attrs, slog.String("client", addr.String()))
 	}
-	if f := j.typ.jobber.cfg.LogAttrs; f != nil {
-		for _, a := range f(j) {
-			attrs = append(attrs, a)
+	return append(attrs, d.userAttrs(j)...)
+}
+
+// userAttrs asks the user's function; one that panics must not take an event loop or the dispatcher with it.
+func (d *Dispatcher) userAttrs(j *Job) (attrs []any) {
+	f := j.typ.jobber.cfg.LogAttrs
+	if f == nil {
+		return nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			attrs = []any{slog.Any("logAttrsPanic", p)}
 		}
+	}()
+	for _, a := range f(j) {
+		attrs = append(attrs, a)
 	}
 	return attrs
 }

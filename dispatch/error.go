@@ -13,6 +13,7 @@ var ErrParkedMax = codec.NewError(codec.QuotaExceeded, "too many requests of thi
 // What jobs are answered that never get to a handler, or not to the end of one.
 var (
 	errRingFull  = &codec.Error{Code: codec.QueueFull, Message: "the server's queue is full", RetryAfterMs: retryAfterMs}
+	errUnwanted  = codec.NewError(codec.Cancelled, "nobody waits for the answer any more")
 	errCancelled = codec.NewError(codec.Cancelled, "cancelled by the client")
 	errDropped   = codec.NewError(codec.Cancelled, "dropped by the server's operator")
 	errDraining  = codec.NewError(codec.Draining, "the server is shutting down: nothing was done, ask another one or later")
@@ -27,7 +28,9 @@ const retryAfterMs = 50
 func (r refusal) error(j *Job) *codec.Error {
 	switch r {
 	case refusedCancelled:
-		return errCancelled
+		return takenBack(j, errCancelled)
+	case refusedGone:
+		return errGone // nobody gets to see it
 	case refusedDeadline:
 		return deadlineOver(j)
 	default:
@@ -51,7 +54,27 @@ func (r refusal) station(next string) string {
 	}
 }
 
+// worthRetrying tells whether another attempt could end otherwise.
+func worthRetrying(err error) bool {
+	switch asError(err).Code {
+	case codec.BadPayload, codec.Draining, codec.Cancelled, codec.QuotaExceeded:
+		return false
+	}
+	return true
+}
+
+// takenBack is what a job is answered that was taken out of its queue because of why.
+func takenBack(j *Job, why *codec.Error) *codec.Error {
+	if j.failedWith != nil { // it has begun
+		return codec.NewError(why.Code, why.Message+", between two attempts; the last one failed: "+j.failedWith.Error())
+	}
+	return why
+}
+
 func deadlineOver(j *Job) *codec.Error {
+	if j.failedWith != nil {
+		return asError(j.failedWith)
+	}
 	return codec.NewError(codec.DeadlineExceeded, j.typ.name+" was not begun within deadlineMs")
 }
 

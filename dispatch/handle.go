@@ -50,7 +50,7 @@ func HandleRaw(r Registrar, name string, fn RawHandler) {
 }
 
 // BatchHandler serves the jobs of one jobber that wait when it has time, oldest first. Before it returns it answers each
-// by Reply, ReplyOpaque or Fail, or parks it.
+// by Reply, ReplyOpaque or Fail, or parks it. SerialKey and Retry of its jobber are not for it.
 type BatchHandler func([]*Job)
 
 // HandleBatch registers fn for requests of all the types named. A jobber has one batch handler: name all its types at
@@ -60,8 +60,11 @@ func HandleBatch(r Registrar, fn BatchHandler, names ...string) {
 		panic("dispatch: HandleBatch without a type")
 	}
 	j := r.jobberFor(names[0])
-	if len(j.types) > 0 {
+	switch {
+	case len(j.types) > 0:
 		panic("dispatch: jobber " + j.cfg.Name + " has its handlers already")
+	case j.cfg.SerialKey != nil || j.cfg.Retry.Attempts > 0:
+		panic("dispatch: jobber " + j.cfg.Name + " has a batch handler, which does itself what SerialKey and Retry do")
 	}
 	j.batch = fn
 	for _, name := range names {

@@ -43,6 +43,7 @@ type Job struct {
 	serialKey  string
 	keyHeld    bool  // no other job with this serialKey may run
 	dueAt      int64 // of a retry: ns since the dispatcher started
+	failedWith error // of a retry: what the last attempt failed with
 
 	// The worker's, while it runs.
 	worker   *worker

@@ -31,7 +31,8 @@ type JobberConfig struct {
 	// Retry has a request whose handler failed run again.
 	Retry Retry
 
-	// LogAttrs returns what the log shall say of a request beside its type, number and client.
+	// LogAttrs returns what the log shall say of a request beside its type, number and client. Several goroutines call it
+	// at once, also with a queue locked: it looks at the job and at nothing else of the dispatcher.
 	LogAttrs func(*Job) []slog.Attr
 }
 
@@ -131,9 +132,9 @@ func (w *worker) runOne(j *Job) {
 		}
 		settled, err := w.call(t, j)
 		if !settled {
-			if j.attempt < cfg.Retry.Attempts && asError(err).Code != codec.BadPayload {
+			if j.attempt < cfg.Retry.Attempts && worthRetrying(err) {
 				w.d.log.Warn("request failed, will be tried again", w.d.attrs(j, slog.Int("attempt", j.attempt), slog.Any("err", err))...)
-				j.dueAt = w.d.now() + int64(cfg.Retry.Delay)
+				j.dueAt, j.failedWith = w.d.now()+int64(cfg.Retry.Delay), err
 				if q.retry(j, w.d.now()) {
 					return
 				}
@@ -272,6 +273,9 @@ func (w *worker) decode(p []byte, v any) error {
 		w.decoder.Reset(s)
 	}
 	err := w.decoder.Decode(v)
+	if err == nil {
+		err = w.decoder.CheckTrailings() // of bytes that only a typed handler takes for JSON
+	}
 	w.decoder.Reset("")
 	return jsonError(err)
 }

@@ -12,7 +12,6 @@ import (
 // to the loop's goroutine.
 type loop struct {
 	d             *Dispatcher
-	id            int
 	replyBytesMax int
 	execute       func(func()) error
 	comeHome      func() // l.home, made once

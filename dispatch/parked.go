@@ -12,7 +12,7 @@ import (
 // deadline (deadline_exceeded); the client's cancel (cancelled); the server's drain (draining); its client's departure.
 // All methods may be called from any goroutine.
 type Parked struct {
-	job   *Job // nobody's to look at once over is set, but the winner's
+	job   *Job
 	over  atomic.Bool
 	timer *time.Timer // ends it at its deadline; nil: none
 	ctx   *requestContext
@@ -40,14 +40,14 @@ func (j *Job) Park() (*Parked, error) {
 	}
 	q := &j.typ.jobber.queue
 	q.mu.Lock()
-	var refused codec.Code
+	var refused *codec.Error
 	switch {
 	case peer.closed.Load() || j.withdrawn:
-		refused = codec.Cancelled
+		refused = errUnwanted
 	case peer.draining.Load():
-		refused = codec.Draining
+		refused = errDraining
 	default:
-		// From here on others may end it, and then the job is no longer ours.
+		// From here on others may end it.
 		j.parked = p
 		j.answered = true
 		j.worker.settled = append(j.worker.settled, settlement{j, j.typ, false, false})
@@ -58,14 +58,14 @@ func (j *Job) Park() (*Parked, error) {
 		}
 	}
 	q.mu.Unlock()
-	if refused != codec.OK {
+	if refused != nil {
 		peer.parked.Add(-1)
-		return nil, codec.NewError(refused, "nobody waits any more")
+		return nil, refused
 	}
 	return p, nil
 }
 
-// Job returns the job, whose payload and key stay valid until it is answered.
+// Job returns the job. A job that was parked is not used again for another request, so that its payload and key stay valid.
 func (p *Parked) Job() *Job { return p.job }
 
 // Context ends when the job is over, whoever ended it; context.Cause says why.

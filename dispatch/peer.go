@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -213,7 +214,7 @@ func (p *Peer) cancel(f *codec.Frame) {
 			switch {
 			case queued:
 				j.typ.shed.Add(1)
-				p.answerHere(j, errCancelled)
+				p.answerHere(j, takenBack(j, errCancelled))
 				cancelled = true
 			case parked != nil:
 				cancelled = parked.endBecause(errCancelled) || cancelled
@@ -300,24 +301,31 @@ func (p *Peer) welcome(j *Job) {
 	} else {
 		j.peerNext.peerPrev = j.peerPrev
 	}
-	p.loop.recycle(j)
+	if j.parked == nil { // else its handler, or who has the Parked, may still look at it
+		p.loop.recycle(j)
+	}
 }
 
 // RemoteAddr returns the client's address.
 func (p *Peer) RemoteAddr() net.Addr { return p.conn.RemoteAddr() }
 
 // Push sends an event, a JSON value, to the client. It reports whether it was queued for it: a client gets no pushes
-// before it has said hello, nor after it has gone.
+// before it has said hello, nor after it has gone, nor one that is larger than a frame may be.
 func (p *Peer) Push(typ string, event []byte) bool {
 	c := p.pushCodec()
 	if c == nil || p.closed.Load() {
 		return false
 	}
 	j := &Job{peer: p, codec: c}
+	var err *codec.Error
 	withEncoder(func(e *encoder) {
 		e.frame = codec.Frame{Kind: codec.Push, Type: []byte(typ), Payload: event}
-		e.encodeFrame(j)
+		err = e.encodeFrame(j)
 	})
+	if err != nil {
+		p.loop.d.log.Error("push dropped", slog.String("type", typ), slog.Any("err", err))
+		return false
+	}
 	p.loop.publish(j, j)
 	return true
 }

@@ -206,8 +206,8 @@ func (c *Conn) take(buf []byte) (n int) {
 		c.codec, c.detecting, c.scan = found, false, codec.Scan{}
 	}
 	for c.state == open {
-		if !c.peer.Ready() {
-			c.starved = true
+		// It may have been starved, and not be now: only asking tells. In a drain nothing is taken, so no credit is needed.
+		if c.starved = !c.peer.Ready() && !l.e.draining.Load(); c.starved {
 			break
 		}
 		frame, size, err := c.codec.Split(&c.scan, buf[n:], bytesMax)

@@ -111,3 +111,29 @@ func TestCreditComesBackFromAFullRing(t *testing.T) {
 		})
 	}
 }
+
+// A connection that has used up its credit exactly gets a part of it back, and with that a part of a request.
+func TestCreditComesBackWithinAFrame(t *testing.T) {
+	g := newGate()
+	s := start(t, setup{
+		engine:   engine.Config{Addrs: []string{unixAddr(t)}},
+		dispatch: dispatch.Config{Credit: 4},
+		gates:    map[string]*gate{"slow": g},
+	})
+	c := dial(t, s.addr(), nil)
+	c.send(numbered("slow", 4, `{"n":%d}`)...)
+	receive(t, "it begins", g.began)
+	s.until("slow", "all are taken", func(st dispatch.TypeStats) bool { return st.Queued == 3 })
+	g.let(t)
+	c.next().is(t, codec.Reply, `{"n":0}`)
+	text := frameOf(t, c.codec, request("echo", 4, `{"n":4}`))
+	c.sendText(text[:20])
+	c.taken()
+	c.sendText(text[20:])
+	c.next().is(t, codec.Reply, `{"n":4}`)
+	g.open()
+	for n := 1; n < 4; n++ {
+		c.next().is(t, codec.Reply, fmt.Sprintf(`{"n":%d}`, n))
+	}
+	c.silent()
+}

@@ -50,6 +50,7 @@ func (l *loop) drain(final bool) {
 	l.each(func(c *Conn) {
 		if c.peer != nil {
 			c.peer.Drain(final)
+			c.Resume() // what was sent ahead of the credit is refused now
 		}
 	})
 }

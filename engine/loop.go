@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
@@ -21,7 +22,7 @@ type loop struct {
 	tick  uint32  // sweeps so far; the clock that time-outs are measured with
 
 	frame codec.Frame // the request that is being taken
-	out   []byte      // what outConn is sent at the next flush
+	out   []byte      // what outTo is sent at the next flush
 	outTo *Conn       // nil: out is empty
 }
 
@@ -123,12 +124,15 @@ func (e *Engine) tickEvery() time.Duration {
 }
 
 // ticks returns how many sweeps a time-out lasts.
-func (e *Engine) ticks(timeout time.Duration) uint32 { return uint32(timeout / e.tickEvery()) }
+func (e *Engine) ticks(timeout time.Duration) uint32 {
+	return uint32(min(max(timeout/e.tickEvery(), 1), math.MaxUint32))
+}
 
 func (l *loop) sweep() {
 	e := l.e
 	l.tick++
 	frame, idle, linger := e.ticks(e.cfg.FrameTimeout), e.ticks(e.cfg.IdleTimeout), max(2, e.ticks(lingerMax))
+	hasIdle := e.cfg.IdleTimeout > 0
 	l.each(func(c *Conn) {
 		switch {
 		case c.state == lingering:
@@ -139,7 +143,7 @@ func (l *loop) sweep() {
 		case c.frameTick != 0 && l.tick-c.frameTick > frame:
 			e.counts.timedOut.Add(1)
 			c.fail(errFrameTimeout)
-		case idle > 0 && l.tick-c.lastTick > idle && c.peer.Pending() == 0 && c.gc.OutboundBuffered() == 0:
+		case hasIdle && l.tick-c.lastTick > idle && c.peer.Pending() == 0 && c.gc.OutboundBuffered() == 0:
 			e.counts.timedOut.Add(1)
 			c.fail(errIdle)
 		}

@@ -112,10 +112,11 @@ type actor struct {
 	rnd  *rand.Rand
 	addr net.Addr
 
-	c      *client
-	next   uint64
-	waits  map[uint64]codec.Frame
-	parked map[uint64]bool // of waits: may never be answered
+	c        *client
+	next     uint64
+	waits    map[uint64]codec.Frame
+	parked   map[uint64]bool // of waits: may never be answered
+	unwanted map[uint64]bool // were to be cancelled
 }
 
 func (a *actor) act(steps int) error {
@@ -136,7 +137,7 @@ func (a *actor) step() error {
 		if err != nil {
 			return err
 		}
-		a.c, a.next, a.waits, a.parked = c, 0, make(map[uint64]codec.Frame), make(map[uint64]bool)
+		a.c, a.next, a.waits, a.parked, a.unwanted = c, 0, make(map[uint64]codec.Frame), make(map[uint64]bool), make(map[uint64]bool)
 	}
 	a.c.SetDeadline(time.Now().Add(patience))
 	switch n := a.rnd.IntN(20); {
@@ -185,7 +186,9 @@ func (a *actor) ask(n int, cancels bool) error {
 		a.next++
 		text = a.append(text, f)
 		if cancels && a.rnd.IntN(2) == 0 {
-			cancel := request("cancel", a.next, fmt.Sprintf(`{"queryIndex":%d}`, a.rnd.Uint64N(a.next)))
+			which := a.rnd.Uint64N(a.next)
+			cancel := request("cancel", a.next, fmt.Sprintf(`{"queryIndex":%d}`, which))
+			a.unwanted[which] = true
 			a.waits[cancel.Index] = cancel
 			a.next++
 			text = a.append(text, cancel)
@@ -229,6 +232,7 @@ func (a *actor) readAll() error {
 	for index := range a.parked {
 		f := request("cancel", a.next, fmt.Sprintf(`{"queryIndex":%d}`, index))
 		a.waits[f.Index] = f
+		a.unwanted[index] = true
 		a.next++
 		text = a.append(text, f)
 	}
@@ -270,12 +274,14 @@ func (a *actor) check(r reply) error {
 		}
 		return fmt.Errorf("%s %d was answered %s", r.Type, r.Index, clip([]byte(r.Payload)))
 	}
-	possible := map[string]bool{"cancelled": true, "queue_full": true, "deadline_exceeded": f.DeadlineMs > 0}
+	possible := map[string]bool{"cancelled": a.unwanted[f.Index], "queue_full": true, "deadline_exceeded": f.DeadlineMs > 0}
 	switch r.Type {
 	case "fails":
 		possible["conflict"] = true
 	case "panics":
 		possible["handler_failed"] = true
+	case "retry": // what is in work when it is taken back is not tried again, nor what has no time left
+		possible["handler_failed"] = a.unwanted[f.Index] || f.DeadlineMs > 0
 	case "nobody":
 		possible["unknown_type"] = true
 	case "park":
