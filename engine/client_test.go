@@ -237,16 +237,6 @@ func clip(p []byte) string {
 	return string(p)
 }
 
-// exchange sends text as it is over a new connection, and returns what comes back until the server closes it, or until
-// that is as long as want.
-func exchange(t testing.TB, addr net.Addr, text, want string) string {
-	t.Helper()
-	c := dial(t, addr, nil)
-	defer c.Close()
-	c.sendText([]byte(text))
-	return c.readText(want)
-}
-
 // readText reads as many bytes as want has, or less when the connection ends.
 func (c *client) readText(want string) string {
 	c.t.Helper()

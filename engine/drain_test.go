@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -93,6 +94,68 @@ func TestDrain(t *testing.T) {
 				goleak.VerifyNone(t, leaks)
 			})
 		}
+	}
+}
+
+// Clients that go on sending while the server ends get the answers to all that was accepted.
+func TestDrainUnderFire(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			cfg := engine.Config{}
+			if network == "unix" {
+				cfg.Addrs = []string{unixAddr(t)}
+			}
+			s := start(t, setup{engine: cfg})
+			const clients = 8
+			began, ended := make(chan struct{}, clients), make(chan error, clients)
+			var answers atomic.Int64
+			for range clients {
+				c := dial(t, s.addr(), nil)
+				stop := make(chan struct{})
+				text := frameOf(t, c.codec, request("echo", 1, `{}`))
+				go func() {
+					for {
+						select {
+						case <-stop:
+							return
+						default:
+							_, _ = c.Write(text) // it fails when the connection has ended
+						}
+					}
+				}()
+				go func() {
+					defer close(stop)
+					for n := 0; ; n++ {
+						if n == 100 {
+							began <- struct{}{}
+						}
+						r, err := c.read()
+						if err != nil {
+							c.Close()
+							ended <- err
+							return
+						}
+						if r.Kind == codec.Reply {
+							answers.Add(1)
+						}
+					}
+				}()
+			}
+			for range clients {
+				receive(t, "load", began)
+			}
+			if err := s.shutdown(patience); err != nil {
+				t.Errorf("Shutdown: %v", err)
+			}
+			for range clients {
+				if err := receive(t, "the end of a connection", ended); !errors.Is(err, io.EOF) && !isReset(err) {
+					t.Errorf("a connection ended with %v", err)
+				}
+			}
+			if got, done := answers.Load(), s.handled.Load(); got != done {
+				t.Errorf("%d requests were done, and %d answers came", done, got)
+			}
+		})
 	}
 }
 

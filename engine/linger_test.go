@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kassa-go/kassa/codec"
 	"github.com/kassa-go/kassa/engine"
@@ -74,4 +75,35 @@ func TestLastWordsReachAClientThatSends(t *testing.T) {
 			t.Errorf("the connection ended with %v", err)
 		}
 	}
+}
+
+// A client that was told why it is closed has some time to read that, but not for ever: neither by staying, nor by going on
+// to send, nor by not reading.
+func TestLingeringEnds(t *testing.T) {
+	s := start(t, setup{engine: engine.Config{Addrs: []string{"tcp://127.0.0.1:0", unixAddr(t)}}})
+	for _, addr := range s.Addrs() {
+		for _, sends := range []bool{false, true} {
+			c := dial(t, addr, nil)
+			c.sendText([]byte("nonsense"))
+			c.fails(codec.BadFrame)
+			c.ends()
+			if sends {
+				go func() {
+					tick := time.NewTicker(time.Millisecond)
+					defer tick.Stop()
+					for range tick.C {
+						if _, err := c.Write([]byte("nonsense")); err != nil {
+							return
+						}
+					}
+				}()
+			}
+		}
+		c := dial(t, addr, nil) // answers, a bad end, and none of it is read
+		for i := range 14 {
+			c.send(request("fat", uint64(i), "1000000"))
+		}
+		c.sendText([]byte(strings.Repeat("x", 2<<20)))
+	}
+	s.idle(0)
 }

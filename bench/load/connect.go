@@ -31,8 +31,9 @@ func (p *connects) tick(l *loop, now int64) (wake int64, more bool) {
 
 func (p *connects) answered(*loop, *conn, int, int64) {}
 
-// portTriesMax is how many more local ports are tried for a connection when one is taken.
-const portTriesMax = 1000
+// portTriesMax is how many more local ports are tried for a connection when one is taken. Then the kernel chooses, which
+// takes it long where others have thousands of connections too.
+const portTriesMax = 100
 
 // open begins to connect c, and makes its first request, which goes out once it is connected.
 func (l *loop) open(c *conn) {
@@ -43,6 +44,9 @@ func (l *loop) open(c *conn) {
 			break
 		}
 		fd, err = dial(l.addr, l.ports.take())
+	}
+	if errors.Is(err, unix.EADDRINUSE) || errors.Is(err, unix.EADDRNOTAVAIL) {
+		fd, err = dial(l.addr, kernelsChoice)
 	}
 	if err != nil {
 		l.faults.add(Fault{Conn: c.id, What: err.Error()})

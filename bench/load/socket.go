@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// kernelsChoice is the local port that leaves the choice to the kernel.
+const kernelsChoice = 0
+
 // dial begins a connect that does not block. The socket is writable when it has ended, and socketError tells how.
 // An error that is EADDRINUSE or EADDRNOTAVAIL says that the local port is taken.
 func dial(addr netip.AddrPort, localPort int) (fd int, err error) {
@@ -35,6 +38,9 @@ func prepare(fd, localPort int) error {
 	// Others' closed connections on the port do not matter.
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 		return fmt.Errorf("setsockopt: %w", err)
+	}
+	if localPort == kernelsChoice {
+		return nil
 	}
 	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: localPort}); err != nil {
 		return fmt.Errorf("bind: %w", err)
