@@ -58,9 +58,13 @@ func (c *crowd) each(t testing.TB, f func(rnd *rand.Rand, i int) error) {
 	}
 }
 
+// close resets the connections: closed in order, they would keep their ports busy for a minute.
 func (c *crowd) close() {
 	for _, cl := range c.conns {
 		if cl != nil {
+			if tcp, ok := cl.Conn.(*net.TCPConn); ok {
+				_ = tcp.SetLinger(0)
+			}
 			cl.Close()
 		}
 	}
