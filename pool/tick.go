@@ -1,0 +1,113 @@
+package pool
+
+import "fmt"
+
+// Tick does what is due at time now, in ms, in at most about budget steps: leases, waits, sessions and keys end. It reports
+// whether there is more to do.
+func (m *Machine) Tick(now int64, budget int) (more bool) {
+	m.advance(now)
+	for ; budget > 0; budget-- {
+		if !m.step() {
+			return false
+		}
+	}
+	return true
+}
+
+// step does one thing that is due, and reports whether there was one.
+func (m *Machine) step() bool {
+	for _, p := range m.pools {
+		if l, at := p.due.first(); l != nil && at <= m.now {
+			m.leaseDue(l)
+			return true
+		}
+	}
+	if w, at := m.waitsDue.first(); w != nil && at <= m.now {
+		m.giveUp(w, &Error{WaitTimeout, fmt.Sprintf("nothing that matches came free within %d ms", w.until-w.since)})
+		m.serveLineOf(w)
+		return true
+	}
+	if s, at := m.sessionsDue.first(); s != nil && at <= m.now {
+		m.endSession(s)
+		return true
+	}
+	if k, at := m.keysDue.first(); k != nil && at <= m.now {
+		m.emit(&keyForgotten{k.keyName})
+		return true
+	}
+	for len(m.relook) > 0 {
+		l := m.relook[0]
+		m.relook = m.relook[1:]
+		if l.root == nil {
+			continue
+		}
+		p := l.pool
+		if m.serveLine(l, 16) == 16 {
+			m.relook = append(m.relook, l)
+		}
+		m.goneIfEmpty(p)
+		return true
+	}
+	return false
+}
+
+func (m *Machine) leaseDue(l *lease) {
+	if l.expiresAt > m.now {
+		m.notices = append(m.notices, Notice{Session: l.session, Lease: l.id, Token: l.token, ExpiresAt: l.expiresAt})
+		m.emit(&expiring{l.id})
+		return
+	}
+	// Each item comes back as its pool says; together, where they say the same.
+	outcome := l.items[0].pool.spec.OnExpiry
+	var items []*item
+	for _, it := range l.items {
+		if it.pool.spec.OnExpiry == outcome {
+			items = append(items, it)
+		}
+	}
+	m.release(l, items, outcome, RanOut)
+}
+
+// endSession does one step of the end of a session whose grace time is over.
+func (m *Machine) endSession(s *session) {
+	if e := s.waits.Front(); e != nil {
+		w := e.Value.(*wait)
+		m.giveUp(w, &Error{Cancelled, "the client has not come back"})
+		m.serveLineOf(w)
+		return
+	}
+	if e := s.leases.Front(); e != nil {
+		l := e.Value.(*lease)
+		outcome := Clean
+		if l.onDisconnect == ReleaseDirtyOnEnd {
+			outcome = Dirty
+		}
+		m.release(l, l.items, outcome, Disconnected)
+		return
+	}
+	m.emit(&sessionEnded{session: s.id})
+}
+
+// NextDue returns when Tick has something to do, in ms; 0: never.
+func (m *Machine) NextDue() int64 {
+	if len(m.relook) > 0 {
+		return max(m.now, 1)
+	}
+	due := int64(0)
+	next := func(at int64) {
+		if at != 0 && (due == 0 || at < due) {
+			due = at
+		}
+	}
+	for _, p := range m.pools {
+		_, at := p.due.first()
+		next(at)
+	}
+	_, at := m.waitsDue.first()
+	next(at)
+	_, at = m.sessionsDue.first()
+	next(at)
+	_, at = m.keysDue.first()
+	next(at)
+	return due
+}

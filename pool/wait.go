@@ -1,0 +1,830 @@
+package pool
+
+import (
+	"container/list"
+	"fmt"
+	"slices"
+)
+
+// wait is a request for items that could not be met yet. It holds nothing.
+type wait struct {
+	record rec
+	id     uint64 // the event that began it
+	request
+	turn  uint64  // see Machine.turnOf
+	since int64   // ms
+	until int64   // it fails then, ms
+	keyed keyName // whose outcome it decides; keyed.key empty: none
+
+	// What follows is made of the above.
+	resolved    []resolved
+	line        *line    // that it is queued in; nil: in none
+	queuedAside bool     // it is in the complex waits of its pools
+	holder      *session // its session; nil: none
+	inSession   *list.Element
+	left, right *wait // in line
+	size        int   // waits in line below it, itself included
+	due         int32
+}
+
+// request is what an Acquire asks for, defaults filled in.
+type request struct {
+	wants        []Want
+	strategy     Strategy // empty: each pool's
+	priority     int64
+	session      uint64
+	client       string
+	owner        string
+	onDisconnect OnDisconnect
+	ttlMs        int64
+}
+
+// Want is a part of what is asked for: Count items of a pool that match Select, or those with these IDs.
+type Want struct {
+	Pool   string
+	Count  int64 // 0, with IDs: as many as these are
+	Select Selector
+	IDs    []string
+}
+
+// resolved is a Want with what its names stand for.
+type resolved struct {
+	pool    *pool
+	count   int
+	text    string   // the selector's
+	classes []*class // it matches; with ids: nil
+	ids     []*item
+}
+
+func (w *wait) rec() *rec { return &w.record }
+
+func (w *wait) key(e *enc) {
+	e.byte(recWait)
+	e.uint(w.id)
+}
+
+func (r *request) put(e *enc) {
+	e.uint(uint64(len(r.wants)))
+	for _, w := range r.wants {
+		e.string(w.Pool)
+		e.int(w.Count)
+		e.uint(uint64(len(w.Select)))
+		for _, t := range w.Select {
+			e.string(t.Name)
+			putStrings(e, t.Values)
+		}
+		putStrings(e, w.IDs)
+	}
+	e.string(string(r.strategy))
+	e.int(r.priority)
+	e.uint(r.session)
+	e.string(r.client)
+	e.string(r.owner)
+	e.byte(r.onDisconnect.code())
+	e.int(r.ttlMs)
+}
+
+func (r *request) get(d *dec) {
+	r.wants = make([]Want, d.len())
+	for i := range r.wants {
+		w := &r.wants[i]
+		w.Pool = d.string()
+		w.Count = d.int()
+		w.Select = make(Selector, d.len())
+		for j := range w.Select {
+			w.Select[j].Name = d.string()
+			w.Select[j].Values = getStrings(d)
+		}
+		w.IDs = getStrings(d)
+	}
+	r.strategy = Strategy(d.string())
+	r.priority = d.int()
+	r.session = d.uint()
+	r.client = d.string()
+	r.owner = d.string()
+	r.onDisconnect = onDisconnectOf(d.byte())
+	r.ttlMs = d.int()
+}
+
+func putStrings(e *enc, values []string) {
+	e.uint(uint64(len(values)))
+	for _, v := range values {
+		e.string(v)
+	}
+}
+
+func getStrings(d *dec) []string {
+	n := d.len()
+	if n == 0 {
+		return nil
+	}
+	values := make([]string, n)
+	for i := range values {
+		values[i] = d.string()
+	}
+	return values
+}
+
+// Acquire asks for items, all or nothing.
+type Acquire struct {
+	Session      uint64 // that asks; 0: none, then it should not wait
+	Want         []Want
+	Owner        string // whom it is for; empty: the session
+	TTLMs        *int64 // nil: the shortest default of the pools
+	WaitMs       int64  // how long it may wait; 0: not at all
+	Strategy     Strategy
+	Priority     int64 // -1000 to 1000; higher ones are served first
+	OnDisconnect OnDisconnect
+	Keyed
+}
+
+func (c *Acquire) decide(m *Machine, r *Reply) {
+	if s := m.sessions[c.Session]; s != nil {
+		c.Client = s.client
+	} else if c.Session != 0 {
+		r.fail(SessionExpired, "there is no session %d any more; say hello", c.Session)
+		return
+	}
+	if m.repeated(&c.Keyed, r) {
+		if r.Waiting != 0 {
+			m.attach(m.waits[r.Waiting], c.Session)
+		}
+		return
+	}
+	// Refusals of what can not be meant are not remembered: the same would be said again.
+	wants, err := m.resolveWants(c.Want)
+	if err == nil {
+		err = c.check(wants)
+	}
+	if err != nil {
+		r.Err = err
+		return
+	}
+	req := request{
+		strategy: c.Strategy, priority: c.Priority, session: c.Session, client: c.Client, owner: c.Owner,
+		onDisconnect: c.OnDisconnect, ttlMs: ttlOf(c.TTLMs, wants),
+	}
+	if req.onDisconnect == "" {
+		req.onDisconnect = wants[0].pool.spec.OnDisconnect
+	}
+	if r.Err = m.admit(&req, wants); r.Err == nil {
+		if m.mayPass(wants, req.priority) && m.pick(wants, req.strategy) {
+			m.grant(0, &req, wants, r)
+		} else {
+			m.park(c, &req, wants, r)
+		}
+	}
+	m.remember(&c.Keyed, r)
+}
+
+// check checks all of c but its wants.
+func (c *Acquire) check(wants []resolved) *Error {
+	for i := range wants {
+		p := wants[i].pool
+		if c.TTLMs != nil {
+			if err := checkTTL(*c.TTLMs, p); err != nil {
+				return err
+			}
+		}
+		if c.WaitMs < 0 || c.WaitMs > p.spec.WaitMaxMs {
+			return &Error{BadPayload, fmt.Sprintf("waitMs is %d: pool %s allows 0 to %d", c.WaitMs, p.name, p.spec.WaitMaxMs)}
+		}
+	}
+	switch {
+	case c.Strategy != "" && !c.Strategy.valid():
+		return &Error{BadPayload, fmt.Sprintf("strategy is %q: want first, lru or random", c.Strategy)}
+	case c.OnDisconnect != "" && !c.OnDisconnect.valid():
+		return &Error{BadPayload, fmt.Sprintf("onDisconnect is %q: want keep, release or dirty", c.OnDisconnect)}
+	case c.Priority < -priorityMax || c.Priority > priorityMax:
+		return &Error{BadPayload, fmt.Sprintf("priority is %d: want -%d to %d", c.Priority, priorityMax, priorityMax)}
+	case c.Owner != "":
+		return asError(checkName("owner", c.Owner, OwnerBytesMax))
+	}
+	return nil
+}
+
+func asError(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	return err.(*Error)
+}
+
+func ttlOf(asked *int64, wants []resolved) int64 {
+	if asked != nil {
+		return *asked
+	}
+	ttl := wants[0].pool.spec.TTLMs
+	for i := range wants {
+		ttl = min(ttl, wants[i].pool.spec.TTLMs)
+	}
+	return ttl
+}
+
+// resolveWants says what wants stand for, or what is wrong with them. The result is valid until the next call.
+func (m *Machine) resolveWants(wants []Want) ([]resolved, *Error) {
+	if len(wants) == 0 || len(wants) > WantsMax {
+		return nil, &Error{BadPayload, fmt.Sprintf("want has %d entries: 1 to %d are needed", len(wants), WantsMax)}
+	}
+	out, total := m.scratch.wants[:0], 0
+	for i := range wants {
+		r, err := m.resolveWant(&wants[i])
+		if err != nil {
+			return nil, err
+		}
+		total += r.count
+		out = append(out, r)
+	}
+	m.scratch.wants = out
+	if total > ItemsPerLease {
+		return nil, &Error{NoMatch, fmt.Sprintf("%d items are wanted, one lease has %d at most", total, ItemsPerLease)}
+	}
+	return out, nil
+}
+
+func (m *Machine) resolveWant(w *Want) (resolved, *Error) {
+	var r resolved
+	bad := func(code Code, format string, args ...any) (resolved, *Error) {
+		return r, &Error{code, fmt.Sprintf(format, args...)}
+	}
+	p := m.byName[w.Pool]
+	switch {
+	case w.Pool == "":
+		return bad(BadPayload, "an entry of want names no pool")
+	case p == nil || p.retired:
+		return bad(NotFound, "there is no pool %.140q; pool.list lists those there are", w.Pool)
+	}
+	r.pool, r.count = p, int(min(w.Count, 1<<31))
+	if len(w.IDs) > 0 {
+		switch {
+		case w.Count != 0 && w.Count != int64(len(w.IDs)):
+			return bad(BadPayload, "count is %d, but there are %d ids: leave one of them out", w.Count, len(w.IDs))
+		case len(w.Select) > 0:
+			return bad(BadPayload, "select and ids can not both be given")
+		case len(w.IDs) > ItemsPerLease:
+			return bad(NoMatch, "%d items are wanted, one lease has %d at most", len(w.IDs), ItemsPerLease)
+		}
+		r.count = len(w.IDs)
+		r.ids = make([]*item, 0, len(w.IDs))
+		for _, id := range w.IDs {
+			it := p.items[id]
+			switch {
+			case it == nil:
+				return bad(NotFound, "pool %s has no item %.280q", p.name, id)
+			case it.draining:
+				return bad(NoMatch, "item %q of pool %s is leaving", id, p.name)
+			case slices.Contains(r.ids, it):
+				return bad(BadPayload, "item %q of pool %s is named twice", id, p.name)
+			}
+			r.ids = append(r.ids, it)
+		}
+		return r, nil
+	}
+	if w.Count <= 0 {
+		return bad(BadPayload, "count is %d: want 1 or more", w.Count)
+	}
+	if len(w.Select) > 0 {
+		if len(w.Select) > LabelsMax {
+			return bad(BadPayload, "select names %d labels, an item has %d at most", len(w.Select), LabelsMax)
+		}
+		if err := w.Select.check(); err != nil {
+			return r, asError(err)
+		}
+		r.text = w.Select.text()
+	}
+	r.classes = p.match(w.Select, r.text)
+	if items, _ := capacity(r.classes); items < r.count {
+		what := "items"
+		if r.text != "" {
+			what = "items that match"
+		}
+		return bad(NoMatch, "%d %s are wanted, pool %s has %d: waiting would not help", r.count, what, p.name, items)
+	}
+	return r, nil
+}
+
+// admit refuses what may neither be granted nor wait.
+func (m *Machine) admit(req *request, wants []resolved) *Error {
+	if m.owners != nil && m.ownership(req.session, req.owner).waits > 0 {
+		return &Error{WouldDeadlock, "the owner waits for something already, and this server lets nobody hold one thing while waiting for another: ask for both in one request"}
+	}
+	return m.overQuota(req.client, wants)
+}
+
+// overQuota says what is wrong when a client would hold more of a pool than it may.
+func (m *Machine) overQuota(client string, wants []resolved) *Error {
+	for i := range wants {
+		p := wants[i].pool
+		if p.held == nil {
+			continue
+		}
+		n := 0
+		for j := range wants {
+			if wants[j].pool == p {
+				n += wants[j].count
+			}
+		}
+		if held := p.held[client]; held+int64(n) > p.spec.QuotaMax {
+			return &Error{QuotaExceeded, fmt.Sprintf("the client holds %d items of pool %s and wants %d more, %d at most are allowed: release some", held, p.name, n, p.spec.QuotaMax)}
+		}
+	}
+	return nil
+}
+
+// mayPass reports whether a request need not wait behind others that want the same. Whoever else waits could not be
+// served with what is free now.
+func (m *Machine) mayPass(wants []resolved, priority int64) bool {
+	if !inLine(wants) {
+		return true
+	}
+	if l := m.lineOf(&wants[0]); l != nil {
+		if w := l.first(); w != nil {
+			return priority > w.priority
+		}
+	}
+	return true
+}
+
+// inLine reports whether such a request waits in a line.
+func inLine(wants []resolved) bool { return len(wants) == 1 && len(wants[0].ids) <= 1 }
+
+func (m *Machine) lineOf(r *resolved) *line {
+	if r.ids != nil {
+		return r.pool.itemLines[r.ids[0]]
+	}
+	return r.pool.lines[r.text]
+}
+
+// pick puts free items for all wants into scratch.picks, in the order of wants. It reports whether there are enough. Wants
+// for certain items are met first, then those with a selector: where selections overlap, one that takes what it finds
+// first may leave too few for another.
+func (m *Machine) pick(wants []resolved, strategy Strategy) bool {
+	picks := m.scratch.picks[:0]
+	ok := true
+	if len(wants) == 1 {
+		picks, ok = m.pickOne(picks, &wants[0], strategy)
+	} else {
+		starts := make([]int, len(wants))
+		for pass := range 3 {
+			for i := range wants {
+				if w := &wants[i]; ok && pass == passOf(w) {
+					starts[i] = len(picks)
+					picks, ok = m.pickOne(picks, w, strategy)
+				}
+			}
+		}
+		if ok {
+			inOrder := make([]*item, 0, len(picks))
+			for i := range wants {
+				inOrder = append(inOrder, picks[starts[i]:starts[i]+wants[i].count]...)
+			}
+			copy(picks, inOrder)
+		}
+	}
+	for _, it := range picks {
+		it.picked = false
+	}
+	m.scratch.picks = picks
+	return ok
+}
+
+func passOf(w *resolved) int {
+	switch {
+	case w.ids != nil:
+		return 0
+	case w.text != "":
+		return 1
+	}
+	return 2
+}
+
+func (m *Machine) pickOne(picks []*item, w *resolved, strategy Strategy) ([]*item, bool) {
+	if w.ids != nil {
+		for _, it := range w.ids {
+			if !it.free || it.picked {
+				return picks, false
+			}
+			it.picked = true
+			picks = append(picks, it)
+		}
+		return picks, true
+	}
+	if _, free := capacity(w.classes); free < w.count {
+		return picks, false
+	}
+	if strategy == "" {
+		strategy = w.pool.spec.Strategy
+	}
+	c := &m.scratch.cursor
+	c.start(strategy, w.classes, mix(w.pool.spec.Seed^m.rev, 0xe7037ed1a0b428db))
+	for n := w.count; n > 0; {
+		it := c.next()
+		if it == nil {
+			return picks, false
+		}
+		if it.picked {
+			continue
+		}
+		it.picked = true
+		picks = append(picks, it)
+		n--
+	}
+	return picks, true
+}
+
+// grant gives scratch.picks out.
+func (m *Machine) grant(wait uint64, req *request, wants []resolved, r *Reply) {
+	ev := &m.scratch.granted
+	*ev = granted{wait: wait, items: m.scratch.picks, leaseTerms: leaseTerms{
+		session: req.session, client: req.client, owner: req.owner, onDisconnect: req.onDisconnect, ttlMs: req.ttlMs,
+	}}
+	notice := int64(0)
+	for i := range wants {
+		s := &wants[i].pool.spec
+		if s.LifetimeMaxMs > 0 && (ev.endsAt == 0 || ev.endsAt > m.now+s.LifetimeMaxMs) {
+			ev.endsAt = m.now + s.LifetimeMaxMs
+		}
+		notice = max(notice, s.ExpiringMs)
+	}
+	if s := m.sessions[req.session]; s != nil && s.secret != "" { // else nobody takes pushes
+		ev.noticeMs = min(notice, req.ttlMs/2)
+	}
+	ev.expiresAt = ev.end(m.now + req.ttlMs)
+	m.emit(ev)
+	r.Lease, r.Token, r.ExpiresAt = m.rev, m.rev, ev.expiresAt
+	if wait != 0 {
+		r.Lease = wait
+	}
+	r.Rev = m.rev
+	r.Items = make([]Given, len(ev.items))
+	for i, it := range ev.items {
+		r.Items[i] = Given{it.pool.name, it.id, it.class.text, it.attrs}
+	}
+	clear(m.scratch.picks)
+	ev.items = nil
+}
+
+// park has a request wait, if it may.
+func (m *Machine) park(c *Acquire, req *request, wants []resolved, r *Reply) {
+	p := wants[0].pool
+	s := m.sessions[req.session]
+	aside := !inLine(wants)
+	switch {
+	case c.WaitMs == 0:
+		r.fail(NoneFree, "%s; with waitMs the request would wait", m.whyNot(wants))
+	case m.owners != nil && m.ownership(req.session, req.owner).leases > 0:
+		r.fail(WouldDeadlock, "it would have to wait, but its owner holds something already, and this server does not let one wait while holding: release that, or ask for both in one request")
+	case int64(p.counts.waiting) >= p.spec.WaitersMax:
+		r.fail(QueueFull, "%d requests wait for pool %s, as many as may", p.counts.waiting, p.name)
+	case s != nil && s.waits.Len() >= sessionWaits:
+		r.fail(QuotaExceeded, "%d requests of the session wait, as many as may", s.waits.Len())
+	case aside && m.complex >= complexMax:
+		r.fail(QueueFull, "%d requests wait for items of several pools, or for several items by ID, as many as may", m.complex)
+	case !aside && m.lineOf(&wants[0]) == nil && wants[0].ids == nil && len(p.lines) >= linesMax:
+		r.fail(QueueFull, "%d different selections of pool %s are waited for, as many as may", len(p.lines), p.name)
+	}
+	if r.Err != nil {
+		return
+	}
+	ev := &waiting{request: *req, turn: p.turn + 1 + uint64(p.queued[req.client]), until: m.now + c.WaitMs, key: c.Key, hash: c.Hash}
+	ev.wants = make([]Want, len(c.Want))
+	for i, w := range c.Want { // the command is not kept
+		w.IDs = slices.Clone(w.IDs)
+		ev.wants[i] = w
+	}
+	m.emit(ev)
+	r.Waiting, r.Rev = m.rev, m.rev
+}
+
+// whyNot says which want can not be met now.
+func (m *Machine) whyNot(wants []resolved) string {
+	for i := range wants {
+		w := &wants[i]
+		for _, it := range w.ids {
+			if !it.free {
+				return fmt.Sprintf("item %q of pool %s is not free", it.id, w.pool.name)
+			}
+		}
+		if w.ids == nil {
+			if items, free := capacity(w.classes); free < w.count {
+				return fmt.Sprintf("of %d matching items of pool %s %d are free, %d are wanted", items, w.pool.name, free, w.count)
+			}
+		}
+	}
+	return "what is free is waited for by others who came first, or is wanted twice"
+}
+
+// waiting begins a wait.
+type waiting struct {
+	request
+	turn  uint64
+	until int64
+	key   string
+	hash  uint64
+}
+
+func (*waiting) kind() byte { return evWaiting }
+
+func (ev *waiting) put(e *enc) {
+	ev.request.put(e)
+	e.uint(ev.turn)
+	e.int(ev.until)
+	e.string(ev.key)
+	e.uint(ev.hash)
+}
+
+func (ev *waiting) get(d *dec) {
+	ev.request.get(d)
+	ev.turn, ev.until, ev.key, ev.hash = d.uint(), d.int(), d.string(), d.uint()
+}
+
+func (ev *waiting) apply(m *Machine) error {
+	w := &wait{id: m.rev, request: ev.request, turn: ev.turn, since: m.now, until: ev.until}
+	if ev.key != "" {
+		w.keyed = keyName{ev.client, ev.key}
+		m.setKey(w.keyed, ev.hash, w.id, nil, 0)
+	}
+	m.touch(w)
+	return m.addWait(w)
+}
+
+func (ev *waiting) describe(e *Event) {
+	e.Type, e.Wait, e.Session, e.Client, e.Owner, e.ExpiresAt = "wait.began", e.Rev, ev.session, ev.client, ev.owner, ev.until
+	e.Pool = ev.wants[0].Pool
+	for _, w := range ev.wants {
+		if w.Pool != e.Pool {
+			e.Pool = ""
+		}
+	}
+}
+
+func (w *wait) value(e *enc) {
+	w.put(e)
+	e.uint(w.turn)
+	e.int(w.since)
+	e.int(w.until)
+	e.string(w.keyed.client)
+	e.string(w.keyed.key)
+}
+
+func (m *Machine) loadWait(key, value *dec) error {
+	w := &wait{id: key.uint()}
+	w.get(value)
+	w.turn = value.uint()
+	w.since = value.int()
+	w.until = value.int()
+	w.keyed.client = value.string()
+	w.keyed.key = value.string()
+	m.waits[w.id] = w
+	m.loadedRecord(w)
+	return nil
+}
+
+func (m *Machine) linkWaits() {
+	all := make([]*wait, 0, len(m.waits))
+	for _, w := range m.waits {
+		all = append(all, w)
+	}
+	slices.SortFunc(all, func(a, b *wait) int { return compare(a.id, b.id) })
+	for _, w := range all {
+		_ = m.addWait(w) // it has been, so it can be
+	}
+}
+
+// addWait enters a wait into everything that knows waits.
+func (m *Machine) addWait(w *wait) error {
+	m.waits[w.id] = w
+	m.waitsDue.set(w, w.id, w.until)
+	if s := m.sessions[w.session]; s != nil {
+		w.holder = s
+		w.inSession = s.waits.PushBack(w)
+	}
+	first := m.byName[w.wants[0].Pool]
+	if first == nil {
+		return fmt.Errorf("wait %d is for pool %q, which is not there", w.id, w.wants[0].Pool)
+	}
+	first.queued[w.client]++
+	for _, p := range m.poolsOf(w) {
+		p.counts.waiting++
+	}
+	if w.aside() {
+		m.complex++
+	}
+	if m.owners != nil {
+		m.ownership(w.session, w.owner).waits++
+	}
+	if !w.holder.away() {
+		m.enqueue(w)
+	}
+	return nil
+}
+
+// aside reports whether the wait is in no line, but with its pools.
+func (w *wait) aside() bool { return len(w.wants) > 1 || len(w.wants[0].IDs) > 1 }
+
+// poolsOf returns the pools that a wait is for, each once.
+func (m *Machine) poolsOf(w *wait) []*pool {
+	pools := make([]*pool, 0, 1)
+	for i := range w.wants {
+		if p := m.byName[w.wants[i].Pool]; p != nil && !slices.Contains(pools, p) {
+			pools = append(pools, p)
+		}
+	}
+	return pools
+}
+
+// removeWait is the reverse of addWait.
+func (m *Machine) removeWait(w *wait) {
+	m.drop(w)
+	m.dequeue(w)
+	delete(m.waits, w.id)
+	m.waitsDue.remove(w)
+	if w.inSession != nil {
+		w.holder.waits.Remove(w.inSession)
+	}
+	first := m.byName[w.wants[0].Pool]
+	if first.queued[w.client]--; first.queued[w.client] == 0 {
+		delete(first.queued, w.client)
+	}
+	for _, p := range m.poolsOf(w) {
+		p.counts.waiting--
+	}
+	if w.aside() {
+		m.complex--
+	}
+	m.disown(w.session, w.owner, 0, 1)
+}
+
+// served takes a wait out that has got what it waited for.
+func (m *Machine) served(w *wait) {
+	p := m.byName[w.wants[0].Pool]
+	m.touch(p)
+	p.turn = max(p.turn, w.turn)
+	m.removeWait(w)
+}
+
+// enqueue puts a wait where those look that free something. One that is enqueued again takes its old place.
+func (m *Machine) enqueue(w *wait) {
+	if w.aside() {
+		w.queuedAside = true
+		for _, p := range m.poolsOf(w) {
+			at, _ := slices.BinarySearchFunc(p.complex, w, func(a, b *wait) int {
+				if a.priority != b.priority {
+					return -int(a.priority - b.priority)
+				}
+				return compare(a.id, b.id)
+			})
+			p.complex = slices.Insert(p.complex, at, w)
+		}
+		return
+	}
+	want := &w.wants[0]
+	p := m.byName[want.Pool]
+	if len(want.IDs) == 1 {
+		it := p.items[want.IDs[0]]
+		if it == nil {
+			return // it has left: the wait will be told
+		}
+		l := p.itemLines[it]
+		if l == nil {
+			l = &line{pool: p, item: it}
+			p.itemLines[it] = l
+		}
+		w.line = l
+	} else {
+		text := want.Select.text()
+		l := p.lines[text]
+		if l == nil {
+			l = &line{pool: p, key: text, selector: want.Select, classes: slices.Clone(p.match(want.Select, text))}
+			for _, c := range l.classes {
+				c.lines = append(c.lines, l)
+			}
+			p.lines[text] = l
+		}
+		w.line = l
+	}
+	w.line.insert(w)
+}
+
+// dequeue is the reverse of enqueue.
+func (m *Machine) dequeue(w *wait) {
+	if w.queuedAside {
+		w.queuedAside = false
+		for _, p := range m.poolsOf(w) {
+			p.complex = slices.DeleteFunc(p.complex, func(x *wait) bool { return x == w })
+		}
+		return
+	}
+	l := w.line
+	if l == nil {
+		return
+	}
+	w.line = nil
+	l.remove(w)
+	if l.root != nil {
+		return
+	}
+	p := l.pool
+	if l.item != nil {
+		delete(p.itemLines, l.item)
+		return
+	}
+	delete(p.lines, l.key)
+	for _, c := range l.classes {
+		c.lines = slices.DeleteFunc(c.lines, func(x *line) bool { return x == l })
+	}
+	for _, c := range slices.Clone(l.classes) {
+		p.forget(c)
+	}
+}
+
+// waitEnded ends a wait that got nothing.
+type waitEnded struct {
+	wait uint64
+	code Code
+}
+
+func (*waitEnded) kind() byte    { return evWaitEnded }
+func (ev *waitEnded) put(e *enc) { e.uint(ev.wait); e.string(string(ev.code)) }
+func (ev *waitEnded) get(d *dec) { ev.wait, ev.code = d.uint(), Code(d.string()) }
+
+func (ev *waitEnded) apply(m *Machine) error {
+	w := m.waits[ev.wait]
+	if w == nil {
+		return fmt.Errorf("there is no wait %d", ev.wait)
+	}
+	m.removeWait(w)
+	return nil
+}
+
+func (ev *waitEnded) describe(e *Event) {
+	e.Type, e.Wait, e.Cause = "wait.ended", ev.wait, string(ev.code)
+}
+
+// giveUp ends a wait that gets nothing. The caller has those behind it looked at.
+func (m *Machine) giveUp(w *wait, err *Error) {
+	m.emit(&waitEnded{wait: w.id, code: err.Code})
+	r := Reply{Err: err, Rev: m.rev}
+	if w.keyed.key != "" {
+		if err.Code == Cancelled {
+			m.emit(&keyForgotten{w.keyed}) // nothing was done, and nobody was told that
+		} else {
+			m.settleKey(w.keyed, &r)
+		}
+	}
+	m.answers = append(m.answers, Answer{Wait: w.id, Session: w.session, Reply: r})
+}
+
+// CancelWait ends a wait whose client wants no answer any more.
+type CancelWait struct{ Wait uint64 }
+
+func (c *CancelWait) decide(m *Machine, r *Reply) {
+	w := m.waits[c.Wait]
+	if w == nil {
+		r.fail(NotFound, "there is no wait %d", c.Wait)
+		return
+	}
+	m.giveUp(w, &Error{Cancelled, "the wait was taken back"})
+	m.serveLineOf(w)
+}
+
+// waitMoved gives a wait to another session of the same client.
+type waitMoved struct{ wait, session uint64 }
+
+func (*waitMoved) kind() byte    { return evWaitMoved }
+func (ev *waitMoved) put(e *enc) { e.uint(ev.wait); e.uint(ev.session) }
+func (ev *waitMoved) get(d *dec) { ev.wait, ev.session = d.uint(), d.uint() }
+
+func (ev *waitMoved) apply(m *Machine) error {
+	w := m.waits[ev.wait]
+	s, err := m.sessionOf(ev.session)
+	if w == nil || err != nil {
+		return fmt.Errorf("there is no wait %d or no session %d", ev.wait, ev.session)
+	}
+	m.touch(w)
+	m.dequeue(w)
+	if w.inSession != nil {
+		w.holder.waits.Remove(w.inSession)
+	}
+	m.disown(w.session, w.owner, 0, 1)
+	w.session, w.holder = s.id, s
+	w.inSession = s.waits.PushBack(w)
+	if m.owners != nil {
+		m.ownership(w.session, w.owner).waits++
+	}
+	if !s.away() {
+		m.enqueue(w)
+	}
+	return nil
+}
+
+func (ev *waitMoved) describe(e *Event) {
+	e.Type, e.Wait, e.Session = "wait.moved", ev.wait, ev.session
+}
+
+// attach has a wait belong to the session that asked for it again.
+func (m *Machine) attach(w *wait, session uint64) {
+	if w != nil && session != 0 && w.session != session && m.sessions[session] != nil {
+		m.emit(&waitMoved{wait: w.id, session: session})
+	}
+}
