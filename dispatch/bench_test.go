@@ -1,10 +1,12 @@
 package dispatch_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"log/slog"
 	"net"
+	"runtime"
 	"strconv"
 	"testing"
 
@@ -18,13 +20,14 @@ type benchConn struct {
 	bytes int
 }
 
-func (c *benchConn) Loop() int              { return 0 }
-func (c *benchConn) Execute(f func()) error { c.tasks <- f; return nil }
-func (c *benchConn) Codec() codec.Codec     { return codec.JSON{} }
-func (c *benchConn) Write(p []byte)         { c.bytes += len(p) }
-func (c *benchConn) Resume()                {}
-func (c *benchConn) FrameBytesMax() int     { return codec.FrameBytesMaxDefault }
-func (c *benchConn) RemoteAddr() net.Addr   { return nil }
+func (c *benchConn) Loop() int                                   { return 0 }
+func (c *benchConn) Execute(f func()) error                      { c.tasks <- f; return nil }
+func (c *benchConn) Codec() codec.Codec                          { return codec.JSON{} }
+func (c *benchConn) Write(p []byte)                              { c.bytes += len(p) }
+func (c *benchConn) Resume()                                     {}
+func (c *benchConn) WhenSent(_ context.Context, _ int, f func()) { f() }
+func (c *benchConn) FrameBytesMax() int                          { return codec.FrameBytesMaxDefault }
+func (c *benchConn) RemoteAddr() net.Addr                        { return nil }
 
 // BenchmarkJourney takes requests from an event loop to the handler and their answers back: everything but sockets and
 // the decoding of frames. An operation is one request; so many are in flight as the name says.
@@ -77,5 +80,65 @@ func BenchmarkJourney(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// BenchmarkParked tells how much memory is held for a parked job, with a deadline and without: of 100,000 requests of
+// ordinary size, on a server that has seen larger ones, too.
+func BenchmarkParked(b *testing.B) {
+	const parked = 100_000
+	for name, deadlineMs := range map[string]uint32{"plain": 0, "deadline": 3_600_000} {
+		b.Run(name, func(b *testing.B) {
+			for range b.N {
+				reg := dispatch.NewRegistry()
+				dispatch.HandleRaw(reg, "wait", func(j *dispatch.Job) error {
+					_, err := j.Park(nil)
+					return err
+				})
+				dispatch.HandleRaw(reg, "large", func(j *dispatch.Job) error { j.Reply(j.Payload()); return nil })
+				d, err := dispatch.New(dispatch.Config{Registry: reg, ParkedMax: parked, Log: slog.New(slog.DiscardHandler)})
+				if err != nil {
+					b.Fatal(err)
+				}
+				c := &benchConn{tasks: make(chan func(), 16)}
+				peer := d.Open(c)
+				send := func(n int, f codec.Frame) {
+					done := func() uint64 { return d.Stats().Types[string(f.Type)].Done }
+					wanted := done() + uint64(n)
+					for i := range n {
+						f.Index, f.HasIndex = uint64(i), true
+						peer.Request(&f)
+					}
+					peer.Flush()
+					for done() < wanted || len(c.tasks) > 0 {
+						select {
+						case task := <-c.tasks:
+							task()
+						default:
+							runtime.Gosched()
+						}
+					}
+				}
+				held := func() float64 {
+					runtime.GC()
+					var m runtime.MemStats
+					runtime.ReadMemStats(&m)
+					return float64(m.HeapAlloc)
+				}
+				send(1000, codec.Frame{Type: []byte("large"), Payload: bytes.Repeat([]byte("1"), 4000)})
+				before := held()
+				for range parked / 1000 {
+					send(1000, codec.Frame{
+						Type: []byte("wait"), Payload: []byte(`{"pool":"phones","count":1,"where":{"city":"a"}}`),
+						Key: []byte("6ba7b810-9dad-11d1"), DeadlineMs: deadlineMs,
+					})
+				}
+				b.ReportMetric((held()-before)/parked, "B/parked")
+				peer.Closed()
+				if err := d.Close(context.Background()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

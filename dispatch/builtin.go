@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// builtin are the types that every dispatcher serves.
-var builtin = map[string]bool{"ping": true, "types": true, "stats": true, "srvQueuePrint": true, "cancel": true, "hello": true}
+// builtin are the types that every dispatcher serves, besides hello, which a handler of the user's may take over.
+var builtin = map[string]bool{"ping": true, "types": true, "stats": true, "srvQueuePrint": true, "cancel": true}
 
 // registerBuiltins adds them, on a jobber of their own, so that they are served while others are busy. cancel is served
 // by the event loops, which know what their connections have under way.
@@ -31,7 +31,9 @@ func (d *Dispatcher) registerBuiltins() {
 		}
 		return lengths, nil
 	})
-	HandleRaw(j, "hello", d.hello)
+	if d.registry.byName["hello"] == nil {
+		HandleRaw(j, "hello", hello)
+	}
 	HandleRaw(j, "cancel", nil)
 	d.cancelType = d.registry.byName["cancel"]
 }
@@ -64,20 +66,28 @@ type Limits struct {
 // protocolVersion is the version of PROTOCOL.md.
 const protocolVersion = 1
 
-func (d *Dispatcher) hello(j *Job) error {
-	j.peer.greet(j.codec)
-	result, err := appendJSON(nil, Hello{
-		Server:     "kassa " + version(),
-		Protocol:   protocolVersion,
-		ServerTime: time.Now().UTC(),
-		Limits:     Limits{FrameBytes: j.peer.conn.FrameBytesMax(), Credit: d.cfg.Credit, Parked: d.cfg.ParkedMax},
-		Types:      d.typeIDs(),
-	})
+func hello(j *Job) error {
+	result, err := appendJSON(nil, j.Hello())
 	if err != nil {
 		return err
 	}
 	j.Reply(result)
 	return nil
+}
+
+// Hello marks the job's connection as one that takes pushes from now on, and returns what the built-in hello answers: a
+// handler of one's own for that type embeds it in its result. It may be called, by any goroutine, until the job is answered.
+// What a goroutine pushes after its answer was sent home (Answers.Flush, or the handler's return) comes behind that answer.
+func (j *Job) Hello() Hello {
+	j.peer.greet(j.codec)
+	d := j.peer.loop.d
+	return Hello{
+		Server:     "kassa " + version(),
+		Protocol:   protocolVersion,
+		ServerTime: time.Now().UTC(),
+		Limits:     Limits{FrameBytes: j.peer.conn.FrameBytesMax(), Credit: d.cfg.Credit, Parked: d.cfg.ParkedMax},
+		Types:      d.typeIDs(),
+	}
 }
 
 // version is the kassa module's in this binary.

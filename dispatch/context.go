@@ -43,7 +43,7 @@ func newRequestContext(j *Job) *requestContext {
 	return &requestContext{
 		d: j.peer.loop.d,
 		info: Info{
-			Type: j.typ.name, Peer: j.peer, Key: string(j.key), MinRev: j.minRev, Attempt: j.attempt, OneWay: j.oneWay,
+			Type: j.typ.name, Peer: j.peer, Key: string(j.key), MinRev: j.minRev, Attempt: int(j.attempt), OneWay: j.oneWay,
 		},
 		arrived:  j.arrived,
 		deadline: j.deadline,
@@ -85,8 +85,8 @@ func (c *requestContext) started() context.Context {
 	c.inner, c.cancel = inner, func(err error) { cancel(err); stop() }
 	err := c.err
 	c.mu.Unlock()
-	if err == nil && !c.info.Peer.watch(c) {
-		err = errGone
+	if err == nil && !c.info.Peer.whenClosed(c, func() { c.cause(ErrGone) }) {
+		err = ErrGone
 	}
 	c.mu.Lock()
 	over := c.err != nil
@@ -94,8 +94,8 @@ func (c *requestContext) started() context.Context {
 	switch {
 	case err != nil:
 		c.cause(err)
-	case over: // since it was looked at: end may not have seen that it is watched
-		c.info.Peer.unwatch(c)
+	case over: // since it was looked at: end may not have seen that it is started
+		c.info.Peer.forget(c)
 	}
 	return inner
 }
@@ -117,6 +117,6 @@ func (c *requestContext) cause(err error) (asked bool) {
 // end ends the context of a request that is over.
 func (c *requestContext) end() {
 	if c.cause(context.Canceled) {
-		c.info.Peer.unwatch(c)
+		c.info.Peer.forget(c)
 	}
 }

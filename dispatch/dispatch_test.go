@@ -382,7 +382,7 @@ func TestParked(t *testing.T) {
 	reg := dispatch.NewRegistry()
 	parked := make(chan *dispatch.Parked, 100)
 	dispatch.HandleRaw(reg, "wait", func(j *dispatch.Job) error {
-		p, err := j.Park()
+		p, err := j.Park(nil)
 		if err == nil {
 			parked <- p
 		}
@@ -438,7 +438,7 @@ func TestManyParked(t *testing.T) {
 	reg := dispatch.NewRegistry()
 	parked := make(chan *dispatch.Parked, 1000)
 	dispatch.HandleRaw(reg, "wait", func(j *dispatch.Job) error {
-		p, err := j.Park()
+		p, err := j.Park(nil)
 		if err == nil {
 			parked <- p
 		}

@@ -10,15 +10,19 @@ import (
 // ErrParkedMax is returned by Job.Park when the connection waits for as many parked answers as it may.
 var ErrParkedMax = codec.NewError(codec.QuotaExceeded, "too many requests of this connection are waiting: cancel one, or wait for an answer")
 
-// What jobs are answered that never get to a handler, or not to the end of one.
+// Why a parked job was ended by somebody else than its handler. The fourth reason is its deadline: codec.DeadlineExceeded.
+var (
+	ErrGone      = codec.NewError(codec.Cancelled, "the client has gone")
+	ErrCancelled = codec.NewError(codec.Cancelled, "cancelled by the client")
+	ErrDraining  = codec.NewError(codec.Draining, "the server is shutting down: nothing was done, ask another one or later")
+)
+
+// What else jobs are answered that never get to a handler, or not to the end of one.
 var (
 	errRingFull  = &codec.Error{Code: codec.QueueFull, Message: "the server's queue is full", RetryAfterMs: retryAfterMs}
 	errUnwanted  = codec.NewError(codec.Cancelled, "nobody waits for the answer any more")
-	errCancelled = codec.NewError(codec.Cancelled, "cancelled by the client")
 	errDropped   = codec.NewError(codec.Cancelled, "dropped by the server's operator")
-	errDraining  = codec.NewError(codec.Draining, "the server is shutting down: nothing was done, ask another one or later")
 	errAbandoned = codec.NewError(codec.Unavailable, "the server is shutting down while this is in work: the outcome is unknown")
-	errGone      = codec.NewError(codec.Cancelled, "the client has gone")
 )
 
 // retryAfterMs is what a client is told to wait when a queue is full: about what a queue of short requests takes to drain.
@@ -28,9 +32,9 @@ const retryAfterMs = 50
 func (r refusal) error(j *Job) *codec.Error {
 	switch r {
 	case refusedCancelled:
-		return takenBack(j, errCancelled)
+		return takenBack(j, ErrCancelled)
 	case refusedGone:
-		return errGone // nobody gets to see it
+		return ErrGone // nobody gets to see it
 	case refusedDeadline:
 		return deadlineOver(j)
 	default:

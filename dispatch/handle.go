@@ -49,15 +49,30 @@ func HandleRaw(r Registrar, name string, fn RawHandler) {
 	r.jobberFor(name).register(name, func(_ *worker, j *Job) error { return fn(j) })
 }
 
-// BatchHandler serves the jobs of one jobber that wait when it has time, oldest first. Before it returns it answers each
-// by Reply, ReplyOpaque or Fail, or parks it. SerialKey and Retry of its jobber are not for it.
+// BatchHandler serves the jobs of one jobber that wait when it has time, oldest first. The slice is only lent to it.
+// SerialKey and Retry of its jobber are not for it.
 type BatchHandler func([]*Job)
 
-// HandleBatch registers fn for requests of all the types named. A jobber has one batch handler: name all its types at
-// once.
+// HandleBatch registers fn for requests of all the types named. Before fn returns it answers each job by Reply, ReplyOpaque
+// or Fail, or parks it. A jobber has one batch handler: name all its types at once.
 func HandleBatch(r Registrar, fn BatchHandler, names ...string) {
+	handleBatch(r, fn, false, names)
+}
+
+// HandleAsync is HandleBatch for a handler that answers when it likes: the jobs stay its own after it has returned. Each is
+// answered or parked later, once, by any one goroutine, through an Answers. Until that is flushed the job is in work: it
+// counts against the credit of its connection, and a drain waits for it. One that is never answered is in work for ever.
+//
+// JobberConfig.QueueMax does not count what the handler has taken; one that has enough does not return. Dispatcher.Close
+// waits for the handler, not for its jobs. A panic of the handler is not recovered, but ends the program: what it keeps from
+// one call to the next can not be trusted any more.
+func HandleAsync(r Registrar, fn BatchHandler, names ...string) {
+	handleBatch(r, fn, true, names)
+}
+
+func handleBatch(r Registrar, fn BatchHandler, async bool, names []string) {
 	if len(names) == 0 {
-		panic("dispatch: HandleBatch without a type")
+		panic("dispatch: a batch handler without a type")
 	}
 	j := r.jobberFor(names[0])
 	switch {
@@ -66,7 +81,7 @@ func HandleBatch(r Registrar, fn BatchHandler, names ...string) {
 	case j.cfg.SerialKey != nil || j.cfg.Retry.Attempts > 0:
 		panic("dispatch: jobber " + j.cfg.Name + " has a batch handler, which does itself what SerialKey and Retry do")
 	}
-	j.batch = fn
+	j.batch, j.async = fn, async
 	for _, name := range names {
 		j.register(name, nil)
 	}

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/valyala/bytebufferpool"
@@ -9,7 +10,8 @@ import (
 )
 
 // Job is a request on its way. A handler may use it, and the bytes its methods hand out, until it returns; one that wants
-// to answer later calls Park. Its methods are for the goroutine that runs the handler.
+// to answer later calls Park. Its methods are for the goroutine that runs the handler. See HandleAsync for jobs that outlive
+// it.
 type Job struct {
 	peer *Peer
 	typ  *Type // nil: of no registered type; such a job only carries bytes home
@@ -25,6 +27,7 @@ type Job struct {
 	byID     bool // the request named its type by ID, so the answer does
 	oneWay   bool
 	opaque   bool
+	parking  bool // not a job, but the news that one of its connection is parked: that credit is back ahead of it
 
 	// own holds the copied parts of a request, and is kept from one request to the next unless it is large; large, when
 	// not nil, holds them instead.
@@ -39,26 +42,25 @@ type Job struct {
 	prev, next *Job     // in list
 	dispatched bool     // the dispatcher has seen it
 	withdrawn  bool     // its client has taken it back, but it was not queued then
+	keyHeld    bool     // no other job with this serialKey may run
 	parked     *Parked  // set by Park
 	serialKey  string
-	keyHeld    bool  // no other job with this serialKey may run
 	dueAt      int64 // of a retry: ns since the dispatcher started
 	failedWith error // of a retry: what the last attempt failed with
 
-	// The worker's, while it runs.
-	worker   *worker
-	attempt  int // 1 the first time
-	answered bool
+	// The handler's, until it has answered or parked the job.
+	answers  *Answers // its worker's; nil: the handler is asynchronous and brings its own
+	attempt  int32    // 1 the first time
+	answered bool     // or parked
 
-	// The event loop's: the list of what its connection has under way.
-	peerPrev, peerNext *Job
+	// The event loop's.
 	abandoned          bool // it was answered in a drain that could not wait
+	peerPrev, peerNext *Job // the list of what its connection has under way
 
 	// Owned by whoever has the job, until the event loop has it back. wire is its answer; empty: none is sent. Its
 	// buffer is kept from one request to the next, like own.
 	homeNext *Job
 	wire     []byte
-	parking  bool // not a job, but the news that one of its connection is parked: that credit is back ahead of it
 }
 
 // A job keeps a buffer of up to ownBytesMax bytes; most requests of a server of this kind have 60 to 500.
@@ -131,6 +133,9 @@ func (j *Job) Key() []byte { return j.key }
 // MinRev returns the highest revision the client has seen, 0 when it did not say.
 func (j *Job) MinRev() uint64 { return j.minRev }
 
+// Index returns the number the client has given the request, and whether there is one that is a whole number.
+func (j *Job) Index() (uint64, bool) { return j.index, j.hasIndex && j.rawIndex == nil }
+
 // OneWay reports that nobody waits for an answer; what is answered is dropped.
 func (j *Job) OneWay() bool { return j.oneWay }
 
@@ -138,12 +143,12 @@ func (j *Job) OneWay() bool { return j.oneWay }
 func (j *Job) Peer() *Peer { return j.peer }
 
 // Attempt returns how often the handler has been called for this request, this time included.
-func (j *Job) Attempt() int { return j.attempt }
+func (j *Job) Attempt() int { return int(j.attempt) }
 
 // Age returns how long ago the request came in.
 func (j *Job) Age() time.Duration { return time.Duration(j.peer.loop.d.now() - j.arrived) }
 
-// Deadline returns until when the client wants the request begun, and whether it said so.
+// Deadline returns until when the client wants the request begun, or its wait over if it is parked, and whether it said so.
 func (j *Job) Deadline() (time.Time, bool) {
 	if j.deadline == 0 {
 		return time.Time{}, false
@@ -164,14 +169,23 @@ func (j *Job) ReplyOpaque(result []byte) { j.answer(answer{result: result, opaqu
 // Fail answers the job with an error, as one returned by a handler is.
 func (j *Job) Fail(err error) { j.answer(answer{err: asError(err)}) }
 
-func (j *Job) answer(a answer) {
-	if j.answered {
-		return
+func (j *Job) answer(a answer) { j.collector().answer(j, a) }
+
+// collector returns where the answers of the handler that runs collect.
+func (j *Job) collector() *Answers {
+	if j.answers == nil {
+		panic("dispatch: a job that HandleAsync has given away is answered through an Answers")
 	}
-	j.answered = true
-	w := j.worker
-	w.encoder.encode(j, a)
-	w.settled = append(w.settled, settlement{j, j.typ, true, a.err != nil})
+	return j.answers
+}
+
+// shrink lets go of memory that j does not need while it is parked, which may be long.
+func (j *Job) shrink() {
+	j.wire = nil
+	// rawIndex, which is rare, stays where it is, since the event loop may look at it now.
+	if j.large == nil && j.rawIndex == nil && cap(j.own) >= 2*(len(j.payload)+len(j.key)) {
+		j.payload, j.key, j.own = bytes.Clone(j.payload), bytes.Clone(j.key), nil
+	}
 }
 
 // address has f say which request it answers.

@@ -51,6 +51,7 @@ type Jobber struct {
 	cfg      JobberConfig
 	types    []*Type
 	batch    BatchHandler // nil: its types have handlers for one job
+	async    bool         // batch answers when it likes
 	internal bool
 	queue    queue
 
@@ -80,21 +81,11 @@ type worker struct {
 	d       *Dispatcher
 	jobber  *Jobber
 	jobs    []*Job
-	settled []settlement // by the handler that runs
 	tracing bool
+	Answers // of the handler that runs
 
-	encoder encoder
 	decoder *decoder.Decoder
 	encoded []byte // the typed handler's result
-}
-
-// settlement is a job that its handler has answered or parked. A parked one is no longer the worker's to look at, but for
-// telling it from others.
-type settlement struct {
-	job      *Job
-	typ      *Type
-	answered bool
-	failed   bool
 }
 
 // batchMax is how many jobs a batch handler gets at once.
@@ -132,8 +123,8 @@ func (w *worker) runOne(j *Job) {
 		}
 		settled, err := w.call(t, j)
 		if !settled {
-			if j.attempt < cfg.Retry.Attempts && worthRetrying(err) {
-				w.d.log.Warn("request failed, will be tried again", w.d.attrs(j, slog.Int("attempt", j.attempt), slog.Any("err", err))...)
+			if int(j.attempt) < cfg.Retry.Attempts && worthRetrying(err) {
+				w.d.log.Warn("request failed, will be tried again", w.d.attrs(j, slog.Int("attempt", int(j.attempt)), slog.Any("err", err))...)
 				j.dueAt, j.failedWith = w.d.now()+int64(cfg.Retry.Delay), err
 				if q.retry(j, w.d.now()) {
 					return
@@ -144,42 +135,11 @@ func (w *worker) runOne(j *Job) {
 		if w.tracing {
 			w.d.log.Debug("finished", append(attrs, slog.Bool("failed", w.settled[0].failed))...)
 		}
-		w.sendHome()
+		w.Flush()
 	}
 	if key != "" {
 		q.finish(key)
 	}
-}
-
-// sendHome counts what was settled, and sends what was answered home, in the order of the answers. A run of jobs from one
-// event loop goes together.
-func (w *worker) sendHome() {
-	var newest, oldest *Job
-	for _, s := range w.settled {
-		s.typ.running.Add(-1)
-		s.typ.done.Add(1)
-		if s.failed {
-			s.typ.failed.Add(1)
-		}
-		if !s.answered {
-			continue
-		}
-		if newest != nil && newest.peer.loop != s.job.peer.loop {
-			newest.peer.loop.publish(newest, oldest)
-			newest = nil
-		}
-		if newest == nil {
-			oldest = s.job
-		} else {
-			s.job.homeNext = newest
-		}
-		newest = s.job
-	}
-	if newest != nil {
-		newest.peer.loop.publish(newest, oldest)
-	}
-	clear(w.settled)
-	w.settled = w.settled[:0]
 }
 
 // call runs the handler, and reports whether it settled the job; if not, err says what to answer.
@@ -209,6 +169,10 @@ func (w *worker) runBatch() {
 	if len(begun) == 0 {
 		return
 	}
+	if w.jobber.async {
+		w.jobber.batch(begun)
+		return
+	}
 	err := w.callBatch(begun)
 	if len(w.settled) < len(begun) {
 		settled := make(map[*Job]bool, len(begun))
@@ -221,7 +185,7 @@ func (w *worker) runBatch() {
 			}
 		}
 	}
-	w.sendHome()
+	w.Flush()
 }
 
 func (w *worker) callBatch(jobs []*Job) (err error) {
@@ -236,7 +200,6 @@ func (w *worker) callBatch(jobs []*Job) (err error) {
 
 // begin checks right before a job starts that somebody still waits for it.
 func (w *worker) begin(j *Job) bool {
-	j.worker = w
 	refused := accepted
 	switch {
 	case j.peer.closed.Load():
@@ -255,6 +218,9 @@ func (w *worker) begin(j *Job) bool {
 	}
 	j.attempt++
 	j.answered = false
+	if !w.jobber.async {
+		j.answers = &w.Answers
+	}
 	return true
 }
 

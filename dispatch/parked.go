@@ -2,26 +2,36 @@ package dispatch
 
 import (
 	"context"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/kassa-go/kassa/codec"
 )
 
 // Parked is a job that is answered later, while its jobber goes on. Exactly one of these ends it: an answer; its
-// deadline (deadline_exceeded); the client's cancel (cancelled); the server's drain (draining); its client's departure.
-// All methods may be called from any goroutine.
+// deadline (deadline_exceeded): deadlineMs bounds the wait, too; the client's cancel (cancelled); the server's drain
+// (draining); its client's departure. All methods may be called from any goroutine.
 type Parked struct {
-	job   *Job
-	over  atomic.Bool
-	timer *time.Timer // ends it at its deadline; nil: none
-	ctx   *requestContext
+	job     *Job
+	onOver  func(cause error) // nil: nobody wants to know
+	timer   *time.Timer       // ends it at its deadline; nil: none
+	mu      sync.Mutex
+	over    error           // why it is; nil: it is not
+	context *requestContext // nil: nobody has asked for it
 }
 
 // Park takes the job off its jobber: the handler returns nil, and whoever has the Parked answers it. It fails with
 // ErrParkedMax when the connection has too many already, and with another *codec.Error when nobody will wait for the
 // answer; the handler returns that error.
-func (j *Job) Park() (*Parked, error) {
+//
+// over, if not nil, is called once if somebody else ends the job than its handler. errors.Is tells why: ErrGone,
+// ErrCancelled, ErrDraining or codec.DeadlineExceeded. That can be on any goroutine, an event loop's too, and before Park
+// has returned: so it must be quick, not block, and not panic.
+func (j *Job) Park(over func(cause error)) (*Parked, error) { return j.collector().Park(j, over) }
+
+// Park is Job.Park for a job of HandleAsync. Where it fails, the job is still to be answered.
+func (a *Answers) Park(j *Job, over func(cause error)) (*Parked, error) {
+	a.check(j)
 	if j.answered { // or parked: it is somebody else's by now, or about to be
 		return nil, codec.NewError(codec.Internal, "a job can not be parked once it is answered or parked")
 	}
@@ -31,11 +41,10 @@ func (j *Job) Park() (*Parked, error) {
 		peer.parked.Add(-1)
 		return nil, ErrParkedMax
 	}
-	p := &Parked{job: j, ctx: newRequestContext(j)}
+	p := &Parked{job: j, onOver: over}
 	if j.deadline != 0 {
-		over := waitOver(j)
 		// Set, and set to a time, in two steps: it may fire before AfterFunc has returned.
-		p.timer = time.AfterFunc(time.Hour, func() { p.endBecause(over) })
+		p.timer = time.AfterFunc(time.Hour, func() { p.endBecause(waitOver(p.job)) })
 		p.timer.Stop()
 	}
 	q := &j.typ.jobber.queue
@@ -45,12 +54,13 @@ func (j *Job) Park() (*Parked, error) {
 	case peer.closed.Load() || j.withdrawn:
 		refused = errUnwanted
 	case peer.draining.Load():
-		refused = errDraining
+		refused = ErrDraining
 	default:
 		// From here on others may end it.
 		j.parked = p
 		j.answered = true
-		j.worker.settled = append(j.worker.settled, settlement{j, j.typ, false, false})
+		j.shrink()
+		a.settled = append(a.settled, settlement{j, j.typ, false, false})
 		news := &Job{peer: peer, parking: true}
 		peer.loop.publish(news, news)
 		if p.timer != nil {
@@ -69,7 +79,17 @@ func (j *Job) Park() (*Parked, error) {
 func (p *Parked) Job() *Job { return p.job }
 
 // Context ends when the job is over, whoever ended it; context.Cause says why.
-func (p *Parked) Context() context.Context { return p.ctx }
+func (p *Parked) Context() context.Context {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.context == nil {
+		p.context = newRequestContext(p.job)
+		if p.over != nil {
+			p.context.cause(p.over)
+		}
+	}
+	return p.context
+}
 
 // Reply answers the job with result, a JSON value. It reports whether that was in time: a job that was cancelled, whose
 // deadline was over or whose client left is over already.
@@ -84,18 +104,33 @@ func (p *Parked) ReplyRev(result []byte, rev uint64) bool {
 func (p *Parked) Fail(err error) bool { return p.end(answer{err: asError(err)}, context.Canceled) }
 
 // endBecause answers the job on somebody else's behalf than the handler's.
-func (p *Parked) endBecause(why *codec.Error) bool { return p.end(answer{err: why}, why) }
+func (p *Parked) endBecause(why *codec.Error) bool {
+	ended := p.end(answer{err: why}, why)
+	if ended && p.onOver != nil {
+		p.onOver(why)
+	}
+	return ended
+}
 
 // end answers the job if nobody has; cause is what its context says.
 func (p *Parked) end(a answer, cause error) bool {
-	if !p.over.CompareAndSwap(false, true) {
+	p.mu.Lock()
+	first := p.over == nil
+	if first {
+		p.over = cause
+	}
+	ctx := p.context
+	p.mu.Unlock()
+	if !first {
 		return false
 	}
 	if p.timer != nil {
 		p.timer.Stop()
 	}
-	p.ctx.cause(cause)
-	p.ctx.end()
+	if ctx != nil {
+		ctx.cause(cause)
+		ctx.end()
+	}
 	p.job.peer.parked.Add(-1)
 	withEncoder(func(e *encoder) { e.send(p.job, a) })
 	return true

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"sync"
@@ -24,10 +25,13 @@ type Conn interface {
 	RemoteAddr() net.Addr
 
 	// Codec returns how the client speaks; Write sends frames, those of one turn of the loop together, and copies them;
-	// Resume goes on reading after Peer.Ready was false. They are called on the loop's goroutine.
+	// Resume goes on reading after Peer.Ready was false; WhenSent calls f, once and on the same goroutine, as soon as less
+	// than so many bytes wait to be sent, unless ctx is over or the connection has closed before. They are called on the
+	// loop's goroutine.
 	Codec() codec.Codec
 	Write(frames []byte)
 	Resume()
+	WhenSent(ctx context.Context, bytes int, f func())
 }
 
 // Peer is a connection as the dispatcher knows it.
@@ -51,9 +55,9 @@ type Peer struct {
 	draining atomic.Bool
 	parked   atomic.Int32 // jobs that are parked and not over
 
-	mu       sync.Mutex
-	greeted  codec.Codec // the client's codec once it has said hello; nil: it takes no pushes
-	watchers map[*requestContext]struct{}
+	mu      sync.Mutex
+	greeted codec.Codec    // the client's codec once it has said hello; nil: it takes no pushes
+	closers map[any]func() // what runs when it has closed, by who asked for it; nil: nothing
 }
 
 // Open returns the Peer for a new connection. The connection's event loop calls it.
@@ -153,12 +157,12 @@ func (p *Peer) Drain(final bool) {
 		next := j.peerNext
 		q := &j.typ.jobber.queue
 		if parked := q.parkedOf(j); parked != nil {
-			parked.endBecause(errDraining)
+			parked.endBecause(ErrDraining)
 		} else if final && !j.abandoned {
 			queued, unseen, _ := q.takeBack(j)
 			why := errAbandoned
 			if unseen || queued && j.attempt == 0 { // else it has begun once, at least
-				why = errDraining
+				why = ErrDraining
 			}
 			if queued {
 				j.typ.shed.Add(1)
@@ -183,16 +187,16 @@ func (p *Peer) Closed() {
 			j.typ.shed.Add(1)
 			p.welcome(j)
 		} else if parked != nil {
-			parked.endBecause(errGone)
+			parked.endBecause(ErrGone)
 		}
 		j = next
 	}
 	p.mu.Lock()
-	watchers := p.watchers
-	p.watchers = nil
+	closers := p.closers
+	p.closers = nil
 	p.mu.Unlock()
-	for c := range watchers {
-		c.cause(errGone)
+	for _, f := range closers {
+		f()
 	}
 }
 
@@ -214,10 +218,10 @@ func (p *Peer) cancel(f *codec.Frame) {
 			switch {
 			case queued:
 				j.typ.shed.Add(1)
-				p.answerHere(j, takenBack(j, errCancelled))
+				p.answerHere(j, takenBack(j, ErrCancelled))
 				cancelled = true
 			case parked != nil:
-				cancelled = parked.endBecause(errCancelled) || cancelled
+				cancelled = parked.endBecause(ErrCancelled) || cancelled
 			case unseen:
 				cancelled = true
 			}
@@ -282,6 +286,7 @@ func (p *Peer) welcome(j *Job) {
 	case j.parking:
 		p.inflight--
 		p.waiting++
+		p.loop.recycle(j) // in place of the parked one
 		return
 	case j.typ == nil: // a push
 		return
@@ -343,22 +348,54 @@ func (p *Peer) pushCodec() codec.Codec {
 	return p.greeted
 }
 
-// watch has c end when the connection closes. It reports false when that has happened.
-func (p *Peer) watch(c *requestContext) bool {
+// OnClosed has f run once, on the goroutine of the event loop, when the connection has closed and its jobs were taken back:
+// so f must be quick, and not block. Several f run in no order. It reports false when the connection has closed already: f
+// will not run.
+func (p *Peer) OnClosed(f func()) bool { return p.whenClosed(&f, f) }
+
+// whenClosed is OnClosed for something that can be forgotten, by its key.
+func (p *Peer) whenClosed(key any, f func()) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed.Load() {
+	if p.closed.Load() { // once it is, Closed is going to look at closers, or has
 		return false
 	}
-	if p.watchers == nil {
-		p.watchers = make(map[*requestContext]struct{})
+	if p.closers == nil {
+		p.closers = make(map[any]func())
 	}
-	p.watchers[c] = struct{}{}
+	p.closers[key] = f
 	return true
 }
 
-func (p *Peer) unwatch(c *requestContext) {
+func (p *Peer) forget(key any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.watchers, c)
+	delete(p.closers, key)
+}
+
+// WaitSent blocks until less than so many bytes wait to be sent to the client, counting all that this goroutine has pushed
+// and answered before; the kernel's buffers do not count. It fails with ErrGone when the connection closes, and with the
+// cause of ctx when that is over first. Who has many pushes for one client calls it every now and then: what a client does
+// not read is kept, and above engine.Config.OutboundBytesMax it is closed. Event loops must not call it.
+func (p *Peer) WaitSent(ctx context.Context, bytes int) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if !p.whenClosed(&cancel, func() { cancel(ErrGone) }) {
+		return ErrGone
+	}
+	defer p.forget(&cancel)
+	sent := make(chan struct{})
+	err := p.loop.execute(func() {
+		p.loop.home() // what was published before counts
+		p.conn.WhenSent(ctx, bytes, func() { close(sent) })
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case <-sent:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }

@@ -48,7 +48,7 @@ func NewRegistry() *Registry {
 }
 
 // Jobber makes a jobber for several types, or for one with other settings than the defaults: give it to Handle,
-// HandleRaw or HandleBatch in the Registry's place.
+// HandleRaw, HandleBatch or HandleAsync in the Registry's place.
 func (r *Registry) Jobber(cfg JobberConfig) *Jobber {
 	j := newJobber(r, cfg)
 	r.mu.Lock()

@@ -28,8 +28,9 @@ const giveUp = 20 * time.Second
 // server is a dispatcher behind an engine on a port of its own.
 type server struct {
 	*dispatch.Dispatcher
-	t    *testing.T
-	addr string
+	t      *testing.T
+	engine *engine.Engine
+	addr   string
 }
 
 func serve(t *testing.T, cfg dispatch.Config) *server {
@@ -59,7 +60,7 @@ func serve(t *testing.T, cfg dispatch.Config) *server {
 			t.Errorf("close: %v", err)
 		}
 	})
-	return &server{d, t, e.Addrs()[0].String()}
+	return &server{d, t, e, e.Addrs()[0].String()}
 }
 
 // until waits until a condition on the server's statistics holds.

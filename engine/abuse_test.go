@@ -347,7 +347,7 @@ func TestIdleTimeout(t *testing.T) {
 		gates:  map[string]*gate{"slow": g},
 		types: func(reg *dispatch.Registry) {
 			dispatch.HandleRaw(reg, "park", func(j *dispatch.Job) error {
-				p, err := j.Park()
+				p, err := j.Park(nil)
 				parked <- p
 				return err
 			})
@@ -573,16 +573,16 @@ func TestFailingHandlers(t *testing.T) {
 				j.Reply([]byte(`{"answered":"twice"}`))
 				return errors.New("after the answer")
 			case 7:
-				_, _ = j.Park() // and nobody has it
+				_, _ = j.Park(nil) // and nobody has it
 				panic("after parking")
 			case 8:
 				j.Reply([]byte(`{"answered":"before"}`))
-				if _, err := j.Park(); err == nil {
+				if _, err := j.Park(nil); err == nil {
 					t.Error("parked after the answer")
 				}
 			case 9:
-				_, _ = j.Park()
-				if _, err := j.Park(); err == nil {
+				_, _ = j.Park(nil)
+				if _, err := j.Park(nil); err == nil {
 					t.Error("parked twice")
 				}
 				j.Reply([]byte(`{"answered":"after parking"}`))

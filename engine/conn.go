@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 
 	"github.com/panjf2000/gnet/v2"
 	"github.com/valyala/bytebufferpool"
@@ -106,6 +108,57 @@ func (c *Conn) send(p []byte) {
 		c.loop.e.counts.slowReaders.Add(1)
 		c.loop.e.log.Debug("slow reader closed", slog.String("client", addrString(c.remote)))
 		c.loop.el.Close(c.gc)
+	}
+}
+
+// WhenSent calls f, once and on the loop's goroutine, as soon as less than so many bytes wait to be sent, unless ctx is
+// over or the connection has closed before. f must not call WhenSent. What the kernel has taken does not count.
+func (c *Conn) WhenSent(ctx context.Context, bytes int, f func()) {
+	l := c.loop
+	if l.outTo == c {
+		l.flush()
+	}
+	if c.state == gone {
+		return
+	}
+	l.waits[c] = append(l.waits[c], sentWait{ctx, bytes, f})
+	c.tellSent()
+}
+
+// roomAgain is called when the socket of a connection that somebody waits for has room.
+func (c *Conn) roomAgain() {
+	if c.state != gone {
+		c.tellSent()
+	}
+}
+
+// sentWait is somebody who waits until less than so many bytes of a connection are unsent.
+type sentWait struct {
+	ctx   context.Context // over: nobody waits any more
+	bytes int
+	f     func()
+}
+
+// tellSent tells those who wait what c has sent, and has the others told when its socket has room again.
+func (c *Conn) tellSent() {
+	l := c.loop
+	unsent := c.gc.OutboundBuffered()
+	waits := slices.DeleteFunc(l.waits[c], func(w sentWait) bool {
+		over := w.ctx.Err() != nil
+		if !over && unsent < w.bytes {
+			w.f()
+			over = true
+		}
+		return over
+	})
+	if len(waits) == 0 {
+		delete(l.waits, c)
+		return
+	}
+	l.waits[c] = waits
+	if err := l.e.room.watch(c); err != nil {
+		l.e.log.Error("socket can not be watched", slog.Any("err", err))
+		l.el.Close(c.gc) // better than that they wait for ever
 	}
 }
 
@@ -310,6 +363,10 @@ func (c *Conn) closed() {
 		l.outTo, l.out = nil, l.out[:0]
 	}
 	c.dropUnread()
+	if len(l.waits[c]) > 0 {
+		delete(l.waits, c)
+		l.e.room.forget(c)
+	}
 	last := l.conns[len(l.conns)-1]
 	l.conns[c.place], last.place = last, c.place
 	l.conns[len(l.conns)-1] = nil

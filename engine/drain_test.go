@@ -197,7 +197,7 @@ func TestDrainGivesUp(t *testing.T) {
 	parked := make(chan *dispatch.Parked, 10)
 	s := start(t, setup{gates: map[string]*gate{"stuck": g}, types: func(reg *dispatch.Registry) {
 		dispatch.HandleRaw(reg, "park", func(j *dispatch.Job) error {
-			p, err := j.Park()
+			p, err := j.Park(nil)
 			if err == nil {
 				parked <- p
 			}

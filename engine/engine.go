@@ -40,6 +40,7 @@ type Engine struct {
 	connsMax int64
 	log      *slog.Logger
 	servers  []server
+	room     *room
 
 	polling sync.RWMutex // held, for reading, by who wakes an event loop
 	closed  bool         // the event loops end, or have ended; guarded by polling
@@ -98,27 +99,32 @@ func Start(cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	room, err := connsMax(cfg.ConnsMax, cfg.Loops, len(cfg.Addrs))
-	if err != nil {
-		return nil, err
-	}
-	e.connsMax = int64(room)
 	if err := codec.Pretouch(); err != nil {
 		return nil, err
 	}
-
-	if err := e.listen(tcp, paths); err != nil {
+	if e.room, err = newRoom(); err != nil {
 		return nil, err
 	}
-	var sweeping sync.WaitGroup
-	sweeping.Go(e.sweep)
+	conns, err := connsMax(cfg.ConnsMax, cfg.Loops, len(cfg.Addrs))
+	if err == nil {
+		e.connsMax = int64(conns)
+		err = e.listen(tcp, paths)
+	}
+	if err != nil {
+		e.room.close()
+		return nil, err
+	}
+	var own sync.WaitGroup
+	own.Go(e.sweep)
+	own.Go(e.room.run)
 	go func() {
 		<-e.stopping
 		e.polling.Lock()
 		e.closed = true
 		e.polling.Unlock()
 		e.closeServers()
-		sweeping.Wait()
+		e.room.close()
+		own.Wait()
 		close(e.ended)
 	}()
 	for _, a := range e.Addrs() {
@@ -263,7 +269,7 @@ func (e *Engine) loopOf(el gnet.EventLoop) *loop {
 	defer e.mu.Unlock()
 	l := e.loops[el]
 	if l == nil {
-		l = &loop{e: e, el: el, id: len(e.loops)}
+		l = &loop{e: e, el: el, id: len(e.loops), waits: make(map[*Conn][]sentWait)}
 		e.loops[el] = l
 	}
 	return l

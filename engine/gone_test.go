@@ -128,7 +128,7 @@ func TestParkedRequestsGo(t *testing.T) {
 			parked := make(chan *dispatch.Parked, 2*n)
 			s := start(t, setup{engine: engine.Config{Loops: 1}, dispatch: dispatch.Config{ParkedMax: n}, types: func(reg *dispatch.Registry) {
 				dispatch.HandleRaw(reg, "park", func(j *dispatch.Job) error {
-					p, err := j.Park()
+					p, err := j.Park(nil)
 					if err == nil {
 						parked <- p
 					}
@@ -244,7 +244,7 @@ func TestCancelledInWork(t *testing.T) {
 		dispatch.HandleRaw(reg, "parks", func(j *dispatch.Job) error {
 			parks.began <- ""
 			<-parks.pass
-			_, err := j.Park()
+			_, err := j.Park(nil)
 			return err
 		})
 		j := reg.Jobber(dispatch.JobberConfig{Name: "flaky", Retry: dispatch.Retry{Attempts: 2, Delay: time.Hour}})

@@ -18,8 +18,9 @@ type loop struct {
 	el gnet.EventLoop
 	id int
 
-	conns []*Conn // all, in no order; a Conn knows its place
-	tick  uint32  // sweeps so far; the clock that time-outs are measured with
+	conns []*Conn              // all, in no order; a Conn knows its place
+	waits map[*Conn][]sentWait // who waits for the few that have much to send
+	tick  uint32               // sweeps so far; the clock that time-outs are measured with
 
 	frame codec.Frame // the request that is being taken
 	out   []byte      // what outTo is sent at the next flush

@@ -57,7 +57,7 @@ func TestSoak(t *testing.T) {
 				}
 			}, "batch", "batch2")
 			dispatch.HandleRaw(reg, "park", func(j *dispatch.Job) error {
-				p, err := j.Park()
+				p, err := j.Park(nil)
 				if err == nil {
 					parked <- p
 				}

@@ -43,7 +43,7 @@ func TestEveryCodec(t *testing.T) {
 						types: func(reg *dispatch.Registry) {
 							dispatch.HandleRaw(reg.Jobber(dispatch.JobberConfig{Name: "narrow", QueueMax: 2}), "narrow", s.narrow.serve)
 							dispatch.HandleRaw(reg, "park", func(j *dispatch.Job) error {
-								p, err := j.Park()
+								p, err := j.Park(nil)
 								if err == nil {
 									s.parked <- p
 								}

@@ -1,0 +1,199 @@
+package config
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/kassa-go/kassa/pool"
+)
+
+// items gathers the items of a pool.
+type items struct {
+	list   []pool.ItemSpec
+	places map[string]place             // of each ID
+	labels map[string]map[string]string // the sets of labels, by their encoding
+
+	names []string // buffers for such an encoding
+	key   []byte
+}
+
+// place is where an item stands.
+type place struct {
+	file         string
+	line, column int32 // column 0: the line is all that is known
+}
+
+func (p place) String() string {
+	if p.column == 0 {
+		return fmt.Sprintf("%s:%d", p.file, p.line)
+	}
+	return fmt.Sprintf("%s:%d:%d", p.file, p.line, p.column)
+}
+
+func (r *reader) placeOf(n ast.Node) place {
+	at := first(n).Position
+	return place{r.name, int32(at.Line), int32(at.Column)}
+}
+
+// itemsMax is how many items a pool may have.
+const itemsMax = 10_000_000
+
+// expect makes room for n more items.
+func (s *items) expect(n int) {
+	n = min(n, itemsMax-len(s.list))
+	s.list = slices.Grow(s.list, n)
+	if s.places == nil {
+		s.places = make(map[string]place, n)
+	}
+}
+
+// add adds an item that stands at p. It keeps neither the map nor what it holds, but the ID and the attrs.
+func (s *items) add(item pool.ItemSpec, p place) error {
+	if err := checkItem(&item); err != nil {
+		return fmt.Errorf("%s: %w", p, err)
+	}
+	if s.places == nil {
+		s.places = make(map[string]place)
+	}
+	if before, ok := s.places[item.ID]; ok {
+		return fmt.Errorf("%s: item %q is there twice, first at %s: take one of them out", p, item.ID, before)
+	}
+	if len(s.list) == itemsMax {
+		return fmt.Errorf("%s: item %q is one too many: a pool has %d at most", p, item.ID, itemsMax)
+	}
+	s.places[item.ID] = p
+	if item.Labels = s.shared(item.Labels); len(s.labels) > pool.ClassesMax {
+		return fmt.Errorf("%s: item %q has one set of labels too many: a pool has %d different ones at most; "+
+			"what tells every item from any other belongs in its attrs", p, item.ID, pool.ClassesMax)
+	}
+	s.list = append(s.list, item)
+	return nil
+}
+
+// shared returns the one map of all items with these labels, nil without any.
+func (s *items) shared(labels map[string]string) map[string]string {
+	if len(labels) == 0 {
+		return nil
+	}
+	names := slices.AppendSeq(s.names[:0], maps.Keys(labels))
+	slices.Sort(names)
+	key := s.key[:0]
+	for _, name := range names {
+		key = append(binary.AppendUvarint(key, uint64(len(name))), name...)
+		key = append(binary.AppendUvarint(key, uint64(len(labels[name]))), labels[name]...)
+	}
+	s.names, s.key = names, key
+	set, ok := s.labels[string(key)]
+	if !ok {
+		if s.labels == nil {
+			s.labels = make(map[string]map[string]string)
+		}
+		set = make(map[string]string, len(labels))
+		for name, value := range labels {
+			set[strings.Clone(name)] = strings.Clone(value)
+		}
+		s.labels[string(key)] = set
+	}
+	return set
+}
+
+// checkItem checks the sizes and letters of an item, so that what is wrong with it can be said together with its place.
+func checkItem(item *pool.ItemSpec) error {
+	if !fit(item.ID, pool.ItemBytesMax) {
+		return unfit("the ID of an item", item.ID, pool.ItemBytesMax)
+	}
+	if len(item.Labels) > pool.LabelsMax {
+		return fmt.Errorf("item %q has %d labels, %d at most are allowed", item.ID, len(item.Labels), pool.LabelsMax)
+	}
+	for name, value := range item.Labels {
+		if !fit(name, pool.LabelBytesMax) {
+			return unfit(fmt.Sprintf("the name of a label of item %q", item.ID), name, pool.LabelBytesMax)
+		}
+		if value != "" && !fit(value, pool.LabelBytesMax) {
+			return unfit(fmt.Sprintf("label %s of item %q", name, item.ID), value, pool.LabelBytesMax)
+		}
+	}
+	if len(item.Attrs) > pool.AttrsBytesMax {
+		return fmt.Errorf("the attrs of item %q have %d bytes, %d at most are allowed", item.ID, len(item.Attrs), pool.AttrsBytesMax)
+	}
+	return nil
+}
+
+// fit says whether a text has 1 to bytesMax bytes, is UTF-8, and holds no control characters.
+func fit(text string, bytesMax int) bool {
+	return text != "" && len(text) <= bytesMax && utf8.ValidString(text) && !strings.ContainsFunc(text, isControl)
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+// unfit says why a text is not fit.
+func unfit(what, text string, bytesMax int) error {
+	switch {
+	case text == "":
+		return fmt.Errorf("%s is empty", what)
+	case len(text) > bytesMax:
+		return fmt.Errorf("%s has %d bytes, %d at most are allowed", what, len(text), bytesMax)
+	}
+	return fmt.Errorf("%s, %q, holds control characters or is not UTF-8", what, text)
+}
+
+// addItems adds a list of items: texts, or {id, labels, attrs}.
+func (r *reader) addItems(to *items, n ast.Node, name string) error {
+	list, err := r.elements(n, name)
+	if err != nil {
+		return err
+	}
+	to.expect(len(list))
+	for i, element := range list {
+		item, err := r.item(element, fmt.Sprintf("%s[%d]", name, i))
+		if err != nil {
+			return err
+		}
+		if err := to.add(item, r.placeOf(element)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reader) item(n ast.Node, name string) (item pool.ItemSpec, err error) {
+	if id, ok := text(n); ok {
+		return pool.ItemSpec{ID: id}, nil
+	}
+	switch n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+	default:
+		return item, r.wrong(n, name, "an ID, or {id: …, labels: …, attrs: …}")
+	}
+	err = r.settings(n, name, []setting{
+		{"id", r.text(&item.ID)},
+		{"labels", func(n ast.Node, name string) error {
+			entries, err := r.entries(n, name)
+			item.Labels = make(map[string]string, len(entries))
+			for _, e := range entries {
+				value, ok := text(e.value)
+				if !ok {
+					return r.wrong(e.value, name+"."+e.key, "a text, a number, true or false")
+				}
+				item.Labels[e.key] = value
+			}
+			return err
+		}},
+		{"attrs", func(n ast.Node, name string) (err error) {
+			if _, none := n.(*ast.NullNode); !none {
+				item.Attrs, err = r.json(n, name)
+			}
+			return err
+		}},
+	})
+	if err == nil && item.ID == "" {
+		err = r.errorf(n, "%s has no id: give it one", name)
+	}
+	return item, err
+}
