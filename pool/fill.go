@@ -48,24 +48,13 @@ func (m *Machine) retire(p *pool) {
 	if !p.retired {
 		m.emit(&poolRetired{p.name})
 	}
-	for _, l := range p.lines {
-		m.relook = append(m.relook, l)
-	}
-	for _, l := range p.itemLines {
-		m.relook = append(m.relook, l)
-	}
-	sortLines(m.relook)
-	for _, w := range slices.Clone(p.complex) {
-		if err := m.resolveWait(w); err != nil {
-			m.giveUp(w, err)
-		}
-	}
+	m.lookAgainAll(p)
 	m.goneIfEmpty(p)
 }
 
 // goneIfEmpty ends a pool that is retired, has no items, and is waited for by nobody.
 func (m *Machine) goneIfEmpty(p *pool) {
-	if p.retired && len(p.items) == 0 && p.counts.waiting == 0 {
+	if p.retired && m.byName[p.name] == p && len(p.items) == 0 && p.counts.waiting == 0 {
 		m.emit(&poolGone{p.name})
 	}
 }
@@ -124,12 +113,16 @@ func (ev *poolGone) describe(e *Event) { e.Type, e.Pool = "pool.gone", ev.name }
 
 func (ev *poolGone) apply(m *Machine) error {
 	p, err := m.loadedPool(ev.name)
-	if err == nil {
-		m.drop(p)
-		delete(m.byName, p.name)
-		m.pools = slices.DeleteFunc(m.pools, func(x *pool) bool { return x == p })
+	switch {
+	case err != nil:
+		return err
+	case len(p.items) > 0 || p.counts.waiting > 0:
+		return fmt.Errorf("pool %q still has items or waits", p.name)
 	}
-	return err
+	m.drop(p)
+	delete(m.byName, p.name)
+	m.pools = slices.DeleteFunc(m.pools, func(x *pool) bool { return x == p })
+	return nil
 }
 
 // Fill adds items to a pool. Those that it has already get the new labels and attrs, and stay if they were to leave.
@@ -191,8 +184,17 @@ func (c *Fill) decide(m *Machine, r *Reply) {
 			it.seen = true
 			continue
 		}
-		m.emit(&itemSet{pool: p.name, id: s.ID, labels: texts[i], attrs: attrs, configured: c.Configured || it != nil && it.configured})
+		configured := c.Configured
+		var old *class
+		if it != nil {
+			configured = configured || it.configured
+			old = it.class
+		}
+		m.emit(&itemSet{pool: p.name, id: s.ID, labels: texts[i], attrs: attrs, configured: configured})
 		it = p.items[s.ID]
+		if old != nil && old != it.class {
+			m.lookAgainForClass(old)
+		}
 		it.seen = true
 		m.serveItem(it)
 	}
@@ -259,26 +261,30 @@ func (ev *itemSet) apply(m *Machine) error {
 		return err
 	}
 	it := p.items[ev.id]
-	if it == nil {
-		it = &item{pool: p, id: ev.id, freedRev: m.rev}
+	switch {
+	case it == nil:
+		it = &item{pool: p, id: ev.id}
 		p.items[it.id] = it
 		m.touch(it)
-		m.place(it)
-	} else {
+	case it.class == c:
 		m.touch(it)
-		old := it.class
-		p.exit(it)
-		if c != old { // it becomes the last of the pool: the items of a class are in the pool's order
-			p.unplace(it)
-			m.place(it)
-		}
-		defer p.forget(old)
 		if it.draining {
+			p.count(it, -1)
 			it.draining = false
+			c.leaving--
+			p.count(it, +1)
 		}
-		it.freedRev = m.rev
+		it.attrs, it.configured, it.version = ev.attrs, ev.configured, m.rev
+		return nil
+	default: // it becomes the last of the pool: the items of a class are in the pool's order
+		m.touch(it)
+		p.exit(it)
+		p.unplace(it)
+		it.draining = false
+		defer p.forget(it.class)
 	}
-	it.class, it.attrs, it.configured, it.version = c, ev.attrs, ev.configured, m.rev
+	m.place(it)
+	it.class, it.attrs, it.configured, it.version, it.freedRev = c, ev.attrs, ev.configured, m.rev, m.rev
 	p.enter(it)
 	return nil
 }
@@ -359,7 +365,7 @@ func (c *SetItem) decide(m *Machine, r *Reply) {
 			m.emit(&itemDrained{it.pool.name, it.id})
 		}
 		if old != it.class {
-			m.leftClass(old)
+			m.lookAgainForClass(old)
 		}
 	}
 	if state >= 0 && itemState(state) != it.state {
@@ -368,15 +374,6 @@ func (c *SetItem) decide(m *Machine, r *Reply) {
 	m.serveItem(it)
 	r.Count = 1
 	m.remember(&c.Keyed, r)
-}
-
-// leftClass has those looked at who may have waited for an item that a class has lost.
-func (m *Machine) leftClass(c *class) {
-	for _, l := range c.lines {
-		if !slices.Contains(m.relook, l) {
-			m.relook = append(m.relook, l)
-		}
-	}
 }
 
 type itemStateSet struct {
@@ -496,7 +493,7 @@ func (m *Machine) drain(it *item, r *Reply) {
 		r.Count++
 	}
 	m.emit(&itemDrained{it.pool.name, it.id})
-	m.left(it)
+	m.lookAgainFor(it)
 }
 
 // cursorAt returns the ordinal that a page begins with.
@@ -527,6 +524,9 @@ func (ev *itemDrained) apply(m *Machine) error {
 		m.removeItem(it)
 		return nil
 	}
+	if it.draining {
+		return fmt.Errorf("item %q of pool %q is leaving already", it.id, it.pool.name)
+	}
 	m.touch(it)
 	it.pool.count(it, -1)
 	it.draining, it.version = true, m.rev
@@ -556,7 +556,7 @@ func (c *DrainUnseen) decide(m *Machine, r *Reply) {
 		r.Err = err
 		return
 	}
-	r.Cursor = m.drainFrom(p, from, r, func(it *item) bool { return (it.configured || p.retired) && !it.seen })
+	r.Cursor = m.drainFrom(p, from, r, func(it *item) bool { return p.retired || it.configured && !it.seen })
 	if r.Cursor == "" {
 		m.goneIfEmpty(p)
 	}

@@ -67,10 +67,10 @@ func (it *item) value(e *enc) {
 	e.uint(it.version)
 }
 
-func (m *Machine) loadItem(key, value *dec) error {
+func (m *Machine) loadItem(key, value *dec) (record, error) {
 	p, err := m.loadedPool(key.string())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	it := &item{pool: p, id: string(key.p)}
 	it.ordinal = value.uint()
@@ -83,17 +83,19 @@ func (m *Machine) loadItem(key, value *dec) error {
 	it.freedRev = value.uint()
 	it.version = value.uint()
 	if it.state > quarantined {
-		return errTruncated
+		return nil, errTruncated
+	}
+	if p.items[it.id] != nil {
+		return nil, errTwice
 	}
 	c, err := p.classOf(labels)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	it.class = c // it joins in loaded, in order
 	p.items[it.id] = it
 	p.order = append(p.order, place{it.ordinal, it})
-	m.loadedRecord(it)
-	return nil
+	return it, nil
 }
 
 // labelsText returns labels as the text of a JSON object, names in order, which classes are known by.

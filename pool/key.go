@@ -38,7 +38,7 @@ func (k *keyed) value(e *enc) {
 	e.int(k.until)
 }
 
-func (m *Machine) loadKey(key, value *dec) error {
+func (m *Machine) loadKey(key, value *dec) (record, error) {
 	k := new(keyed)
 	k.client = key.string()
 	k.keyName.key = string(key.p)
@@ -46,12 +46,14 @@ func (m *Machine) loadKey(key, value *dec) error {
 	k.wait = value.uint()
 	k.reply = append(k.reply, value.bytes()...)
 	k.until = value.int()
+	if m.keys[k.keyName] != nil {
+		return nil, errTwice
+	}
 	m.keys[k.keyName] = k
 	if k.until != 0 {
 		m.keysDue.set(k, k.hash, k.until)
 	}
-	m.loadedRecord(k)
-	return nil
+	return k, nil
 }
 
 // repeated reports whether a command was given before under its key, and sets r to that one's outcome then.
@@ -84,9 +86,6 @@ func (m *Machine) repeated(c *Keyed, r *Reply) bool {
 func (m *Machine) remember(c *Keyed, r *Reply) {
 	if c.Key == "" || r.Waiting != 0 {
 		return
-	}
-	if r.Rev == 0 {
-		r.Rev = m.rev
 	}
 	m.emitKey(keyName{c.Client, c.Key}, c.Hash, r)
 }

@@ -3,7 +3,9 @@ package pool
 import (
 	"cmp"
 	"container/list"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -107,7 +109,7 @@ func (m *Machine) resolve(refs []ItemRef) ([]*item, error) {
 	return items, nil
 }
 
-func (m *Machine) loadLease(key, value *dec) error {
+func (m *Machine) loadLease(key, value *dec) (record, error) {
 	l := &lease{id: key.uint()}
 	l.token = value.uint()
 	l.get(value)
@@ -115,21 +117,23 @@ func (m *Machine) loadLease(key, value *dec) error {
 	l.told = value.bool()
 	items, err := m.resolve(getItems(value))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(items) == 0 {
-		return fmt.Errorf("lease %d has no items", l.id)
+		return nil, fmt.Errorf("lease %d has no items", l.id)
+	}
+	if m.leases[l.id] != nil {
+		return nil, errTwice
 	}
 	l.items = items
 	for _, it := range items {
 		if it.lease != nil {
-			return fmt.Errorf("item %q of pool %q is in leases %d and %d", it.id, it.pool.name, it.lease.id, l.id)
+			return nil, fmt.Errorf("item %q of pool %q is in leases %d and %d", it.id, it.pool.name, it.lease.id, l.id)
 		}
 		it.lease = l
 	}
 	m.leases[l.id] = l
-	m.loadedRecord(l)
-	return nil
+	return l, nil
 }
 
 // linkLeases makes what is made of the leases' records, in the order in which they were granted.
@@ -159,9 +163,7 @@ func (m *Machine) link(l *lease) {
 	if s := m.sessions[l.session]; s != nil && l.onDisconnect != Keep {
 		l.inSession = s.leases.PushBack(l)
 	}
-	if m.owners != nil {
-		m.ownership(l.session, l.owner).leases++
-	}
+	m.own(l.session, l.owner, 1, 0)
 }
 
 // firstOfPool reports whether no item before items[i] is of the same pool.
@@ -174,32 +176,26 @@ func firstOfPool(items []*item, i int) bool {
 	return true
 }
 
-func (m *Machine) ownership(session uint64, name string) *ownership {
-	key := owner{session: session}
+func ownerOf(session uint64, name string) owner {
 	if name != "" {
-		key = owner{name: name}
+		return owner{name: name}
 	}
-	o := m.owners[key]
-	if o == nil {
-		o = new(ownership)
-		m.owners[key] = o
-	}
-	return o
+	return owner{session: session}
 }
 
-// disown counts one lease or wait of an owner less.
-func (m *Machine) disown(session uint64, name string, leases, waits int) {
+// own counts leases and waits of an owner.
+func (m *Machine) own(session uint64, name string, leases, waits int) {
 	if m.owners == nil {
 		return
 	}
-	o := m.ownership(session, name)
-	o.leases -= leases
-	o.waits -= waits
-	if *o == (ownership{}) {
-		if name != "" {
-			session = 0
-		}
-		delete(m.owners, owner{session, name})
+	key := ownerOf(session, name)
+	o := m.owners[key]
+	o.leases += leases
+	o.waits += waits
+	if o == (ownership{}) {
+		delete(m.owners, key)
+	} else {
+		m.owners[key] = o
 	}
 }
 
@@ -253,6 +249,9 @@ func (ev *granted) apply(m *Machine) error {
 		if items, err = m.resolve(ev.refs); err != nil {
 			return err
 		}
+	}
+	if len(items) == 0 {
+		return errors.New("a lease without items")
 	}
 	l.items = append(l.one[:0], items...)
 	for _, it := range l.items {
@@ -478,25 +477,22 @@ func (m *Machine) release(l *lease, items []*item, outcome Outcome, cause Cause)
 	ev.lease, ev.outcome, ev.cause = l.id, outcome, cause
 	ev.items = append(ev.items[:0], items...)
 	if len(ev.items) > 1 {
-		slices.SortFunc(ev.items, func(a, b *item) int {
-			return cmp.Or(cmp.Compare(a.pool.name, b.pool.name), compare(a.ordinal, b.ordinal))
-		})
+		slices.SortFunc(ev.items, byPlace)
 	}
 	m.emit(ev)
 	freed := ev.items
 	ev.items = nil // serving releases nothing, but what it grants must not find these
 	for _, it := range freed {
-		if it.free {
-			m.serveItem(it)
-		} else if it.pool.items[it.id] != it {
-			m.left(it)
-		}
-	}
-	if p := l.items[0].pool; p.retired {
-		m.goneIfEmpty(p)
+		m.serveItem(it)
+		m.goneIfEmpty(it.pool)
 	}
 	clear(freed)
 	ev.items = freed[:0]
+}
+
+// byPlace orders items by pool, and as they are in it.
+func byPlace(a, b *item) int {
+	return cmp.Or(cmp.Compare(a.pool.name, b.pool.name), compare(a.ordinal, b.ordinal))
 }
 
 // released has items come back, which are all of a lease's, or some.
@@ -540,9 +536,9 @@ func (ev *released) apply(m *Machine) error {
 			return err
 		}
 	}
-	for _, it := range items {
-		if it.lease != l {
-			return fmt.Errorf("item %q of pool %q is not in lease %d", it.id, it.pool.name, l.id)
+	for i, it := range items {
+		if it.lease != l || i > 0 && byPlace(items[i-1], it) >= 0 {
+			return fmt.Errorf("item %q of pool %q is not in lease %d, or is there twice", it.id, it.pool.name, l.id)
 		}
 	}
 	m.unlink(l)
@@ -586,7 +582,7 @@ func (m *Machine) unlink(l *lease) {
 		m.sessions[l.session].leases.Remove(l.inSession)
 		l.inSession = nil
 	}
-	m.disown(l.session, l.owner, 1, 0)
+	m.own(l.session, l.owner, -1, 0)
 }
 
 // comeBack has an item come back from its lease.
@@ -600,7 +596,7 @@ func (m *Machine) comeBack(it *item, outcome Outcome) {
 	case Dirty:
 		it.state = max(it.state, dirty)
 	case Broken:
-		it.broken++
+		it.broken += min(1, math.MaxUint16-it.broken)
 		if int64(it.broken) >= p.spec.QuarantineAfter {
 			it.state = quarantined
 		}

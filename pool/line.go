@@ -12,6 +12,7 @@ type line struct {
 	classes  []*class // that the selector matches
 	item     *item    // the item wanted; nil: any of classes
 	root     *wait
+	again    bool // it is in Machine.relook
 }
 
 // before is the order of waits: by priority, then by turn, then first come.

@@ -30,14 +30,15 @@ type Machine struct {
 	waits    map[uint64]*wait
 	sessions map[uint64]*session
 	keys     map[keyName]*keyed
-	owners   map[owner]*ownership // only with RefuseHoldAndWait
+	owners   map[owner]ownership // only with RefuseHoldAndWait
 
 	// When something is due for these. That of leases is by pool.
 	waitsDue    dueHeap[wait]
 	sessionsDue dueHeap[session]
 	keysDue     dueHeap[keyed]
 	complex     int     // waits in no line
-	relook      []*line // lines whose first wait may have to be told that what it wants is leaving
+	relook      []*line // that Tick is to look at
+	relookAside []*pool // whose waits in no line it is to look at
 
 	chunk   enc // the events since TakeChunk
 	answers []Answer
@@ -53,7 +54,6 @@ type Machine struct {
 // scratch is memory that is used again from one command to the next.
 type scratch struct {
 	picks    []*item
-	byWant   []int // how many of picks each want has
 	wants    []resolved
 	cursor   cursor
 	body     enc
@@ -95,7 +95,7 @@ func New(cfg Config) *Machine {
 	}
 	m.ck.gen = 1
 	if cfg.RefuseHoldAndWait {
-		m.owners = make(map[owner]*ownership)
+		m.owners = make(map[owner]ownership)
 	}
 	return m
 }
@@ -205,37 +205,35 @@ func (m *Machine) Load(key, value []byte) error {
 	}
 	k, v := &dec{p: key[1:]}, &dec{p: value}
 	var err error
+	var r record
 	switch key[0] {
 	case recPool:
-		err = m.loadPool(k, v)
+		r, err = m.loadPool(k, v)
 	case recItem:
-		err = m.loadItem(k, v)
+		r, err = m.loadItem(k, v)
 	case recSession:
-		err = m.loadSession(k, v)
+		r, err = m.loadSession(k, v)
 	case recLease:
-		err = m.loadLease(k, v)
+		r, err = m.loadLease(k, v)
 	case recWait:
-		err = m.loadWait(k, v)
+		r, err = m.loadWait(k, v)
 	case recKey:
-		err = m.loadKey(k, v)
+		r, err = m.loadKey(k, v)
 	default:
 		err = errors.New("a newer kassa wrote it")
 	}
 	if err = errors.Join(err, k.err(), v.err()); err != nil {
 		return fmt.Errorf("pool: record %q: %w", key, err)
 	}
-	return nil
-}
-
-// loadedRecord notes that r is in the state as it was stored.
-func (m *Machine) loadedRecord(r record) {
-	m.scratch.body = m.scratch.body[:0]
-	r.key(&m.scratch.body)
-	r.value(&m.scratch.body)
+	// The hash is that of what is stored, which an older version may have written.
+	m.scratch.body = append(append(m.scratch.body[:0], key...), value...)
 	x := r.rec()
 	x.hash, x.stored = hashOf(m.scratch.body), true
 	m.sum += x.hash
+	return nil
 }
+
+var errTwice = errors.New("there are two of them")
 
 // Loaded ends the loading of a checkpoint, and checks that it is whole.
 func (m *Machine) Loaded(mark Mark) error {
@@ -246,7 +244,10 @@ func (m *Machine) Loaded(mark Mark) error {
 	for _, p := range m.pools {
 		slices.SortFunc(p.order, func(a, b place) int { return compare(a.ordinal, b.ordinal) })
 		byFreed := make([]*item, 0, len(p.order))
-		for _, at := range p.order {
+		for i, at := range p.order {
+			if at.ordinal > p.ordinal || i > 0 && at.ordinal == p.order[i-1].ordinal {
+				return fmt.Errorf("pool: item %q of pool %q has a place that can not be", at.item.id, p.name)
+			}
 			at.item.class.join(at.item)
 			if at.item.draining {
 				at.item.class.leaving++
@@ -262,8 +263,7 @@ func (m *Machine) Loaded(mark Mark) error {
 		}
 	}
 	m.linkLeases()
-	m.linkWaits()
-	return nil
+	return m.linkWaits()
 }
 
 func compare(a, b uint64) int {

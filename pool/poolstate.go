@@ -28,6 +28,7 @@ type pool struct {
 	lines     map[string]*line // by the selector's text; each has a wait, at least
 	itemLines map[*item]*line
 	complex   []*wait // waits for this pool that are in no line, in order
+	again     bool    // it is in Machine.relookAside
 
 	held   map[string]int64 // items by client; nil: the pool has no quota
 	queued map[string]int   // waits whose turn is taken here, by client
@@ -100,7 +101,7 @@ func (s *Spec) numbers() [8]*int64 {
 	return [8]*int64{&s.TTLMs, &s.TTLMaxMs, &s.LifetimeMaxMs, &s.ExpiringMs, &s.WaitMaxMs, &s.WaitersMax, &s.QuotaMax, &s.QuarantineAfter}
 }
 
-func (m *Machine) loadPool(key, value *dec) error {
+func (m *Machine) loadPool(key, value *dec) (record, error) {
 	p := newPool(string(key.p))
 	p.spec.Name = p.name
 	p.spec.get(value)
@@ -108,9 +109,11 @@ func (m *Machine) loadPool(key, value *dec) error {
 	p.ordinal = value.uint()
 	p.turn = value.uint()
 	p.granted = value.uint()
+	if m.byName[p.name] != nil {
+		return nil, errTwice
+	}
 	m.addPool(p)
-	m.loadedRecord(p)
-	return nil
+	return p, nil
 }
 
 func (m *Machine) addPool(p *pool) {
@@ -191,6 +194,16 @@ func capacity(classes []*class) (items, free int) {
 		free += len(c.dense)
 	}
 	return items, free
+}
+
+// enough reports whether n items of the classes are free.
+func enough(classes []*class, n int) bool {
+	for _, c := range classes {
+		if n -= len(c.dense); n <= 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // enter puts an item into its place in the order, its class, and the counts.

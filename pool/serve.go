@@ -4,20 +4,24 @@ import "slices"
 
 // Who waits is served when something comes free: the first of the lines that match it, or a wait for several pools that
 // can be met now, by priority, turn and number. After each command nobody waits for what is free and could have it, but
-// those behind the first of a line that needs more.
+// those behind the first of a line that needs more; and those for whom there was no time, whom Tick looks at.
+
+// serveMax is how many waits are served, or told that they can not be, before the rest is left to Tick.
+const serveMax = 64
 
 // serveItem looks who gets an item that has become free.
 func (m *Machine) serveItem(it *item) {
-	for it.free {
-		best := m.servable(it.pool.itemLines[it], nil)
+	p := it.pool
+	for n := 0; it.free; n++ {
+		best := m.servable(p.itemLines[it], nil)
 		for _, l := range it.class.lines {
 			best = m.servable(l, best)
 		}
-		for _, w := range it.pool.complex {
-			if best != nil && (best.priority > w.priority || best.priority == w.priority && best.id < w.id) {
+		for _, w := range p.complex {
+			if best != nil && !w.sooner(best) {
 				break
 			}
-			if m.resolveWait(w) == nil && m.pick(w.resolved, w.strategy) {
+			if m.servableAside(w) {
 				best = w
 				break
 			}
@@ -25,13 +29,22 @@ func (m *Machine) serveItem(it *item) {
 		if best == nil {
 			return
 		}
+		if n == serveMax {
+			m.lookAgainFor(it)
+			return
+		}
 		m.serve(best)
 	}
 }
 
+// sooner is the order of waits of which one is in no line: by priority, then first come.
+func (w *wait) sooner(x *wait) bool {
+	return w.priority > x.priority || w.priority == x.priority && w.id < x.id
+}
+
 // servable returns the first wait of l if it can be met and comes before best, else best.
 func (m *Machine) servable(l *line, best *wait) *wait {
-	if l == nil {
+	if l == nil || l.root == nil {
 		return best
 	}
 	w := l.first()
@@ -42,19 +55,39 @@ func (m *Machine) servable(l *line, best *wait) *wait {
 		if !l.item.free {
 			return best
 		}
-	} else if _, free := capacity(l.classes); int64(free) < w.wants[0].Count {
+	} else if !enough(l.classes, int(w.wants[0].Count)) {
 		return best
 	}
 	return w
 }
 
+// servableAside reports whether a wait that is in no line can be met.
+func (m *Machine) servableAside(w *wait) bool {
+	if b := w.blocker; b != nil && b.lease != nil || m.resolveWait(w) != nil {
+		return false
+	}
+	if m.pick(w.resolved, w.strategy) {
+		return true
+	}
+	w.blocker = nil
+	for i := range w.resolved {
+		for _, it := range w.resolved[i].ids {
+			if it.lease != nil {
+				w.blocker = it
+				return false
+			}
+		}
+	}
+	return false
+}
+
 // serve grants a wait what it wants, which is free, or ends it if it may not have it any more.
 func (m *Machine) serve(w *wait) {
-	if err := m.resolveWait(w); err != nil {
-		m.giveUp(w, err)
-		return
+	err := m.resolveWait(w)
+	if err == nil {
+		err = m.overQuota(w.client, w.resolved)
 	}
-	if err := m.overQuota(w.client, w.resolved); err != nil {
+	if err != nil {
 		m.giveUp(w, err)
 		return
 	}
@@ -82,70 +115,153 @@ func (m *Machine) resolveWait(w *wait) *Error {
 	return nil
 }
 
-// serveLine serves a line as far as it can be, and tells its first that what it wants is leaving, if so. It returns how
-// many waits it has ended.
-func (m *Machine) serveLine(l *line, budget int) int {
-	n := 0
-	for n < budget && l.root != nil {
+// serveLine serves a line as far as it can be, and tells its first that what it wants is leaving, if so.
+func (m *Machine) serveLine(l *line) {
+	for n := 0; l.root != nil; n++ {
+		if n == serveMax {
+			m.lookAgain(l)
+			return
+		}
 		w := l.first()
 		if err := m.resolveWait(w); err != nil {
 			m.giveUp(w, err)
 		} else if l.item != nil && l.item != w.resolved[0].ids[0] { // it has left, and another by its name has come
+			it := w.resolved[0].ids[0]
 			m.dequeue(w)
 			m.enqueue(w)
-			m.serveItem(w.resolved[0].ids[0])
-		} else if m.servable(l, nil) == w && m.pick(w.resolved, w.strategy) {
+			m.serveItem(it)
+		} else if m.servable(l, nil) == w {
 			m.serve(w)
 		} else {
-			break
+			return
 		}
-		n++
 	}
-	return n
 }
 
-// serveLineOf looks at the line that w has left, or at all it may have kept others from if it was in none.
-func (m *Machine) serveLineOf(w *wait) {
-	if w.aside() {
-		return // it kept nobody from anything
-	}
+// serveBehind looks at the line that w has left.
+func (m *Machine) serveBehind(w *wait) {
 	p := m.byName[w.wants[0].Pool]
-	if p == nil {
+	if p == nil || w.aside() { // the latter kept nobody from anything
 		return
 	}
 	want := &w.wants[0]
-	var l *line
+	l := p.lines[want.Select.text()]
 	if len(want.IDs) == 1 {
-		if it := p.items[want.IDs[0]]; it != nil {
-			l = p.itemLines[it]
-		}
-	} else {
-		l = p.lines[want.Select.text()]
+		l = p.itemLines[p.items[want.IDs[0]]]
 	}
-	if l != nil && m.serveLine(l, 16) == 16 {
-		m.relook = append(m.relook, l)
+	if l != nil {
+		m.serveLine(l)
 	}
 }
 
-// left has those looked at who may have waited for an item that is leaving.
-func (m *Machine) left(it *item) {
-	p := it.pool
-	if l := p.itemLines[it]; l != nil {
-		m.relook = append(m.relook, l)
+// serveChanged looks at waits that have come back, and at lines in which others are first now.
+func (m *Machine) serveChanged(lines []*line, back []*wait) {
+	for n := 0; n < serveMax; n++ {
+		var best *wait
+		for _, l := range lines {
+			best = m.servable(l, best)
+		}
+		for _, w := range back {
+			if w.queuedAside && (best == nil || w.sooner(best)) && m.servableAside(w) {
+				best = w
+			}
+		}
+		if best == nil {
+			break
+		}
+		m.serve(best)
 	}
-	for _, l := range it.class.lines {
-		if !slices.Contains(m.relook, l) {
-			m.relook = append(m.relook, l)
+	for _, l := range lines { // whose first may want what has left
+		m.lookAgain(l)
+	}
+	for _, w := range back {
+		if w.queuedAside {
+			for _, p := range m.poolsOf(w) {
+				m.lookAgainAside(p)
+			}
 		}
 	}
-	for _, w := range slices.Clone(p.complex) {
-		if err := m.resolveWait(w); err != nil {
+}
+
+// cameBack looks at waits that are no longer passed over.
+func (m *Machine) cameBack(waits []*wait) {
+	lines := linesOf(waits)
+	for _, w := range waits {
+		if err := m.resolveWait(w); err != nil { // what it wanted has left meanwhile
 			m.giveUp(w, err)
 		}
 	}
+	m.serveChanged(lines, waits)
 }
 
-// sortLines puts lines into an order that does not come from a map.
-func sortLines(lines []*line) {
+// linesOf returns the lines that waits are in, each once.
+func linesOf(waits []*wait) []*line {
+	var lines []*line
+	seen := make(map[*line]bool)
+	for _, w := range waits {
+		if w.line != nil && !seen[w.line] {
+			seen[w.line] = true
+			lines = append(lines, w.line)
+		}
+	}
+	return lines
+}
+
+// serveAside serves the waits for a pool that are in no line as far as they can be, and tells those whose wants are leaving.
+func (m *Machine) serveAside(p *pool) {
+	for _, w := range slices.Clone(p.complex) {
+		if err := m.resolveWait(w); err != nil {
+			m.giveUp(w, err)
+		} else if m.servableAside(w) {
+			m.serve(w)
+		}
+	}
+}
+
+// lookAgain has Tick look at a line.
+func (m *Machine) lookAgain(l *line) {
+	if !l.again && l.root != nil {
+		l.again = true
+		m.relook = append(m.relook, l)
+	}
+}
+
+// lookAgainAside has Tick look at the waits for a pool that are in no line.
+func (m *Machine) lookAgainAside(p *pool) {
+	if !p.again && len(p.complex) > 0 {
+		p.again = true
+		m.relookAside = append(m.relookAside, p)
+	}
+}
+
+// lookAgainFor has Tick look at all who may wait for an item, or for what was like it.
+func (m *Machine) lookAgainFor(it *item) {
+	if l := it.pool.itemLines[it]; l != nil {
+		m.lookAgain(l)
+	}
+	m.lookAgainForClass(it.class)
+}
+
+func (m *Machine) lookAgainForClass(c *class) {
+	for _, l := range c.lines {
+		m.lookAgain(l)
+	}
+	m.lookAgainAside(c.pool)
+}
+
+// lookAgainAll has Tick look at all who wait for a pool.
+func (m *Machine) lookAgainAll(p *pool) {
+	lines := make([]*line, 0, len(p.lines)+len(p.itemLines))
+	for _, l := range p.lines {
+		lines = append(lines, l)
+	}
+	for _, l := range p.itemLines {
+		lines = append(lines, l)
+	}
+	// An order that does not come from a map.
 	slices.SortFunc(lines, func(a, b *line) int { return compare(a.first().id, b.first().id) })
+	for _, l := range lines {
+		m.lookAgain(l)
+	}
+	m.lookAgainAside(p)
 }

@@ -4,6 +4,8 @@ import (
 	"container/list"
 	"crypto/subtle"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // session is a client over all of its connections, or a connection that said no hello.
@@ -14,11 +16,10 @@ type session struct {
 	secret  string // with which it is resumed; empty: it can not be
 	graceMs int64  // how long it outlives its connection
 	until   int64  // when it ends; 0: it is connected
-	ending  bool   // it is past that
 
 	// What follows is made of the records of waits and leases.
-	waits  list.List // of *wait, by number
-	leases list.List // of *lease, those that do not outlive it, by token
+	waits  list.List // of *wait
+	leases list.List // of *lease, those that do not outlive it
 	due    int32
 }
 
@@ -36,18 +37,20 @@ func (s *session) value(e *enc) {
 	e.int(s.until)
 }
 
-func (m *Machine) loadSession(key, value *dec) error {
+func (m *Machine) loadSession(key, value *dec) (record, error) {
 	s := &session{id: key.uint()}
 	s.client = value.string()
 	s.secret = value.string()
 	s.graceMs = value.int()
 	s.until = value.int()
+	if m.sessions[s.id] != nil {
+		return nil, errTwice
+	}
 	m.sessions[s.id] = s
 	if s.until != 0 {
 		m.sessionsDue.set(s, s.id, s.until)
 	}
-	m.loadedRecord(s)
-	return nil
+	return s, nil
 }
 
 // away says that no connection has the session: what it waits for is passed over.
@@ -113,18 +116,19 @@ func (c *Disconnect) decide(m *Machine, r *Reply) {
 		return
 	}
 	if !s.away() {
+		lines := linesOf(s.waiting())
 		m.emit(&sessionGone{session: s.id, until: max(m.now+s.graceMs, 1)})
-		m.serveBehind(s)
+		m.serveChanged(lines, nil)
 	}
 }
 
-// serveBehind looks at the lines that a session's waits have left or come back to, since others may come first there now.
-func (m *Machine) serveBehind(s *session) {
-	for e := s.waits.Front(); e != nil; {
-		w := e.Value.(*wait)
-		e = e.Next() // before w is served, and leaves
-		m.serveLineOf(w)
+// waiting returns the waits of the session.
+func (s *session) waiting() []*wait {
+	waits := make([]*wait, 0, s.waits.Len())
+	for e := s.waits.Front(); e != nil; e = e.Next() {
+		waits = append(waits, e.Value.(*wait))
 	}
+	return waits
 }
 
 type sessionGone struct {
@@ -140,6 +144,9 @@ func (ev *sessionGone) apply(m *Machine) error {
 	s, err := m.sessionOf(ev.session)
 	if err != nil {
 		return err
+	}
+	if ev.until <= 0 {
+		return fmt.Errorf("session %d ends at %d", s.id, ev.until)
 	}
 	m.leave(s, ev.until)
 	return nil
@@ -185,14 +192,7 @@ func (c *Resume) decide(m *Machine, r *Reply) {
 		return // the old connection may not have been missed yet
 	}
 	m.emit(&sessionResumed{session: s.id})
-	for e := s.waits.Front(); e != nil; {
-		w := e.Value.(*wait)
-		e = e.Next()
-		if err := m.resolveWait(w); err != nil { // what it wanted has left meanwhile
-			m.giveUp(w, err)
-		}
-	}
-	m.serveBehind(s)
+	m.cameBack(s.waiting())
 }
 
 type sessionResumed struct{ session uint64 }
@@ -205,6 +205,9 @@ func (ev *sessionResumed) apply(m *Machine) error {
 	s, err := m.sessionOf(ev.session)
 	if err != nil {
 		return err
+	}
+	if !s.away() {
+		return fmt.Errorf("session %d is not away", s.id)
 	}
 	m.touch(s)
 	s.until = 0
@@ -229,6 +232,9 @@ func (ev *sessionEnded) apply(m *Machine) error {
 	if err != nil {
 		return err
 	}
+	if s.waits.Len() > 0 || s.leases.Len() > 0 {
+		return fmt.Errorf("session %d still has waits or leases", s.id)
+	}
 	m.drop(s)
 	m.sessionsDue.remove(s)
 	delete(m.sessions, s.id)
@@ -244,16 +250,18 @@ func (*Restarted) decide(m *Machine, _ *Reply) {
 	if len(m.sessions) > 0 {
 		m.emit(new(restarted))
 	}
-	// What was done before the end may not have been looked at.
-	for _, p := range m.pools {
-		for _, l := range p.lines {
-			m.relook = append(m.relook, l)
-		}
-		for _, l := range p.itemLines {
-			m.relook = append(m.relook, l)
+	// What was done before the end may not have been looked at. Most waits are passed over now: those without a session
+	// are not, and where the item that one was for has left, it is in no line.
+	for _, id := range slices.Sorted(maps.Keys(m.waits)) {
+		if w := m.waits[id]; w.holder == nil {
+			if err := m.resolveWait(w); err != nil {
+				m.giveUp(w, err)
+			}
 		}
 	}
-	sortLines(m.relook)
+	for _, p := range m.pools {
+		m.lookAgainAll(p)
+	}
 }
 
 type restarted struct{}

@@ -3,6 +3,7 @@ package pool
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"unicode/utf8"
 )
@@ -134,7 +135,7 @@ func (s Spec) withDefaults() (Spec, error) {
 	}{
 		{"ttl", s.TTLMs, durationMaxMs}, {"ttlMax", s.TTLMaxMs, durationMaxMs}, {"lifetimeMax", s.LifetimeMaxMs, durationMaxMs},
 		{"expiring", s.ExpiringMs, durationMaxMs}, {"waitMax", s.WaitMaxMs, durationMaxMs},
-		{"waitersMax", s.WaitersMax, 1_000_000}, {"quota", s.QuotaMax, 1 << 31}, {"quarantineAfter", s.QuarantineAfter, 1 << 31},
+		{"waitersMax", s.WaitersMax, 1_000_000}, {"quota", s.QuotaMax, 1 << 31}, {"quarantineAfter", s.QuarantineAfter, math.MaxUint16},
 	} {
 		if v.ms < 0 || v.ms > v.max {
 			return bad("%s is %d: want 0 to %d", v.name, v.ms, v.max)

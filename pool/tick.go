@@ -14,38 +14,57 @@ func (m *Machine) Tick(now int64, budget int) (more bool) {
 	return true
 }
 
-// step does one thing that is due, and reports whether there was one.
+// step does one thing that is due, and reports whether there was one. What was due first is done first, so that a late
+// Tick does what those in time would have done.
 func (m *Machine) step() bool {
+	at := m.now + 1
+	var (
+		l *lease
+		w *wait
+		s *session
+		k *keyed
+	)
 	for _, p := range m.pools {
-		if l, at := p.due.first(); l != nil && at <= m.now {
-			m.leaseDue(l)
-			return true
+		if x, t := p.due.first(); x != nil && t < at {
+			l, at = x, t
 		}
 	}
-	if w, at := m.waitsDue.first(); w != nil && at <= m.now {
-		m.giveUp(w, &Error{WaitTimeout, fmt.Sprintf("nothing that matches came free within %d ms", w.until-w.since)})
-		m.serveLineOf(w)
-		return true
+	if x, t := m.waitsDue.first(); x != nil && t < at {
+		w, at = x, t
 	}
-	if s, at := m.sessionsDue.first(); s != nil && at <= m.now {
-		m.endSession(s)
-		return true
+	if x, t := m.sessionsDue.first(); x != nil && t < at {
+		s, at = x, t
 	}
-	if k, at := m.keysDue.first(); k != nil && at <= m.now {
+	if x, t := m.keysDue.first(); x != nil && t < at {
+		k = x
+	}
+	switch {
+	case k != nil:
 		m.emit(&keyForgotten{k.keyName})
 		return true
+	case s != nil:
+		m.endSession(s)
+		return true
+	case w != nil:
+		m.giveUp(w, &Error{WaitTimeout, fmt.Sprintf("nothing that matches came free within %d ms", w.until-w.since)})
+		m.serveBehind(w)
+		return true
+	case l != nil:
+		m.leaseDue(l)
+		return true
 	}
-	for len(m.relook) > 0 {
+	if len(m.relook) > 0 {
 		l := m.relook[0]
 		m.relook = m.relook[1:]
-		if l.root == nil {
-			continue
-		}
-		p := l.pool
-		if m.serveLine(l, 16) == 16 {
-			m.relook = append(m.relook, l)
-		}
-		m.goneIfEmpty(p)
+		l.again = false
+		m.serveLine(l)
+		return true
+	}
+	if len(m.relookAside) > 0 {
+		p := m.relookAside[0]
+		m.relookAside = m.relookAside[1:]
+		p.again = false
+		m.serveAside(p)
 		return true
 	}
 	return false
@@ -73,7 +92,7 @@ func (m *Machine) endSession(s *session) {
 	if e := s.waits.Front(); e != nil {
 		w := e.Value.(*wait)
 		m.giveUp(w, &Error{Cancelled, "the client has not come back"})
-		m.serveLineOf(w)
+		m.serveBehind(w)
 		return
 	}
 	if e := s.leases.Front(); e != nil {
@@ -90,7 +109,7 @@ func (m *Machine) endSession(s *session) {
 
 // NextDue returns when Tick has something to do, in ms; 0: never.
 func (m *Machine) NextDue() int64 {
-	if len(m.relook) > 0 {
+	if len(m.relook)+len(m.relookAside) > 0 {
 		return max(m.now, 1)
 	}
 	due := int64(0)

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"container/list"
 	"fmt"
 	"slices"
@@ -20,6 +21,7 @@ type wait struct {
 	resolved    []resolved
 	line        *line    // that it is queued in; nil: in none
 	queuedAside bool     // it is in the complex waits of its pools
+	blocker     *item    // while it is in a lease, a wait that is in no line can not be met
 	holder      *session // its session; nil: none
 	inSession   *list.Element
 	left, right *wait // in line
@@ -86,6 +88,7 @@ func (r *request) put(e *enc) {
 
 func (r *request) get(d *dec) {
 	r.wants = make([]Want, d.len())
+	d.bad = d.bad || len(r.wants) == 0
 	for i := range r.wants {
 		w := &r.wants[i]
 		w.Pool = d.string()
@@ -227,17 +230,41 @@ func (m *Machine) resolveWants(wants []Want) ([]resolved, *Error) {
 		return nil, &Error{BadPayload, fmt.Sprintf("want has %d entries: 1 to %d are needed", len(wants), WantsMax)}
 	}
 	out, total := m.scratch.wants[:0], 0
+	var failed *Error
 	for i := range wants {
 		r, err := m.resolveWant(&wants[i])
+		out = append(out, r)
 		if err != nil {
-			return nil, err
+			failed = err
+			break
 		}
 		total += r.count
-		out = append(out, r)
 	}
 	m.scratch.wants = out
-	if total > ItemsPerLease {
+	for i := range out { // by which an item was found that is named twice
+		for _, it := range out[i].ids {
+			it.picked = false
+		}
+	}
+	switch {
+	case failed != nil:
+		return nil, failed
+	case total > ItemsPerLease:
 		return nil, &Error{NoMatch, fmt.Sprintf("%d items are wanted, one lease has %d at most", total, ItemsPerLease)}
+	}
+	for i := range out { // each may be there, but not all of them
+		p, n := out[i].pool, 0
+		for j := range out {
+			if out[j].pool == p {
+				n += out[j].count
+			}
+		}
+		if n == out[i].count {
+			continue
+		}
+		if items, _ := capacity(p.classes); items < n {
+			return nil, &Error{NoMatch, fmt.Sprintf("%d items are wanted in all, pool %s has %d: waiting would not help", n, p.name, items)}
+		}
 	}
 	return out, nil
 }
@@ -273,9 +300,10 @@ func (m *Machine) resolveWant(w *Want) (resolved, *Error) {
 				return bad(NotFound, "pool %s has no item %.280q", p.name, id)
 			case it.draining:
 				return bad(NoMatch, "item %q of pool %s is leaving", id, p.name)
-			case slices.Contains(r.ids, it):
+			case it.picked:
 				return bad(BadPayload, "item %q of pool %s is named twice", id, p.name)
 			}
+			it.picked = true
 			r.ids = append(r.ids, it)
 		}
 		return r, nil
@@ -305,7 +333,7 @@ func (m *Machine) resolveWant(w *Want) (resolved, *Error) {
 
 // admit refuses what may neither be granted nor wait.
 func (m *Machine) admit(req *request, wants []resolved) *Error {
-	if m.owners != nil && m.ownership(req.session, req.owner).waits > 0 {
+	if m.owners[ownerOf(req.session, req.owner)].waits > 0 {
 		return &Error{WouldDeadlock, "the owner waits for something already, and this server lets nobody hold one thing while waiting for another: ask for both in one request"}
 	}
 	return m.overQuota(req.client, wants)
@@ -409,7 +437,7 @@ func (m *Machine) pickOne(picks []*item, w *resolved, strategy Strategy) ([]*ite
 		}
 		return picks, true
 	}
-	if _, free := capacity(w.classes); free < w.count {
+	if !enough(w.classes, w.count) {
 		return picks, false
 	}
 	if strategy == "" {
@@ -472,7 +500,7 @@ func (m *Machine) park(c *Acquire, req *request, wants []resolved, r *Reply) {
 	switch {
 	case c.WaitMs == 0:
 		r.fail(NoneFree, "%s; with waitMs the request would wait", m.whyNot(wants))
-	case m.owners != nil && m.ownership(req.session, req.owner).leases > 0:
+	case m.owners[ownerOf(req.session, req.owner)].leases > 0:
 		r.fail(WouldDeadlock, "it would have to wait, but its owner holds something already, and this server does not let one wait while holding: release that, or ask for both in one request")
 	case int64(p.counts.waiting) >= p.spec.WaitersMax:
 		r.fail(QueueFull, "%d requests wait for pool %s, as many as may", p.counts.waiting, p.name)
@@ -489,7 +517,10 @@ func (m *Machine) park(c *Acquire, req *request, wants []resolved, r *Reply) {
 	ev := &waiting{request: *req, turn: p.turn + 1 + uint64(p.queued[req.client]), until: m.now + c.WaitMs, key: c.Key, hash: c.Hash}
 	ev.wants = make([]Want, len(c.Want))
 	for i, w := range c.Want { // the command is not kept
-		w.IDs = slices.Clone(w.IDs)
+		w.IDs, w.Select = slices.Clone(w.IDs), slices.Clone(w.Select)
+		for j := range w.Select {
+			w.Select[j].Values = slices.Clone(w.Select[j].Values)
+		}
 		ev.wants[i] = w
 	}
 	m.emit(ev)
@@ -542,6 +573,9 @@ func (ev *waiting) apply(m *Machine) error {
 	w := &wait{id: m.rev, request: ev.request, turn: ev.turn, since: m.now, until: ev.until}
 	if ev.key != "" {
 		w.keyed = keyName{ev.client, ev.key}
+		if m.keys[w.keyed] != nil {
+			return fmt.Errorf("client %q has the key %q already", ev.client, ev.key)
+		}
 		m.setKey(w.keyed, ev.hash, w.id, nil, 0)
 	}
 	m.touch(w)
@@ -567,7 +601,7 @@ func (w *wait) value(e *enc) {
 	e.string(w.keyed.key)
 }
 
-func (m *Machine) loadWait(key, value *dec) error {
+func (m *Machine) loadWait(key, value *dec) (record, error) {
 	w := &wait{id: key.uint()}
 	w.get(value)
 	w.turn = value.uint()
@@ -575,44 +609,48 @@ func (m *Machine) loadWait(key, value *dec) error {
 	w.until = value.int()
 	w.keyed.client = value.string()
 	w.keyed.key = value.string()
+	if m.waits[w.id] != nil {
+		return nil, errTwice
+	}
 	m.waits[w.id] = w
-	m.loadedRecord(w)
-	return nil
+	return w, nil
 }
 
-func (m *Machine) linkWaits() {
+func (m *Machine) linkWaits() error {
 	all := make([]*wait, 0, len(m.waits))
 	for _, w := range m.waits {
 		all = append(all, w)
 	}
 	slices.SortFunc(all, func(a, b *wait) int { return compare(a.id, b.id) })
 	for _, w := range all {
-		_ = m.addWait(w) // it has been, so it can be
+		if err := m.addWait(w); err != nil {
+			return fmt.Errorf("pool: %w", err)
+		}
 	}
+	return nil
 }
 
 // addWait enters a wait into everything that knows waits.
 func (m *Machine) addWait(w *wait) error {
+	for i := range w.wants {
+		if m.byName[w.wants[i].Pool] == nil {
+			return fmt.Errorf("wait %d is for pool %q, which is not there", w.id, w.wants[i].Pool)
+		}
+	}
 	m.waits[w.id] = w
 	m.waitsDue.set(w, w.id, w.until)
 	if s := m.sessions[w.session]; s != nil {
 		w.holder = s
 		w.inSession = s.waits.PushBack(w)
 	}
-	first := m.byName[w.wants[0].Pool]
-	if first == nil {
-		return fmt.Errorf("wait %d is for pool %q, which is not there", w.id, w.wants[0].Pool)
-	}
-	first.queued[w.client]++
+	m.byName[w.wants[0].Pool].queued[w.client]++
 	for _, p := range m.poolsOf(w) {
 		p.counts.waiting++
 	}
 	if w.aside() {
 		m.complex++
 	}
-	if m.owners != nil {
-		m.ownership(w.session, w.owner).waits++
-	}
+	m.own(w.session, w.owner, 0, 1)
 	if !w.holder.away() {
 		m.enqueue(w)
 	}
@@ -626,7 +664,7 @@ func (w *wait) aside() bool { return len(w.wants) > 1 || len(w.wants[0].IDs) > 1
 func (m *Machine) poolsOf(w *wait) []*pool {
 	pools := make([]*pool, 0, 1)
 	for i := range w.wants {
-		if p := m.byName[w.wants[i].Pool]; p != nil && !slices.Contains(pools, p) {
+		if p := m.byName[w.wants[i].Pool]; !slices.Contains(pools, p) {
 			pools = append(pools, p)
 		}
 	}
@@ -652,7 +690,7 @@ func (m *Machine) removeWait(w *wait) {
 	if w.aside() {
 		m.complex--
 	}
-	m.disown(w.session, w.owner, 0, 1)
+	m.own(w.session, w.owner, 0, -1)
 }
 
 // served takes a wait out that has got what it waited for.
@@ -669,10 +707,7 @@ func (m *Machine) enqueue(w *wait) {
 		w.queuedAside = true
 		for _, p := range m.poolsOf(w) {
 			at, _ := slices.BinarySearchFunc(p.complex, w, func(a, b *wait) int {
-				if a.priority != b.priority {
-					return -int(a.priority - b.priority)
-				}
-				return compare(a.id, b.id)
+				return cmp.Or(cmp.Compare(b.priority, a.priority), compare(a.id, b.id))
 			})
 			p.complex = slices.Insert(p.complex, at, w)
 		}
@@ -773,6 +808,11 @@ func (m *Machine) giveUp(w *wait, err *Error) {
 		}
 	}
 	m.answers = append(m.answers, Answer{Wait: w.id, Session: w.session, Reply: r})
+	for i := range w.wants {
+		if p := m.byName[w.wants[i].Pool]; p != nil {
+			m.goneIfEmpty(p)
+		}
+	}
 }
 
 // CancelWait ends a wait whose client wants no answer any more.
@@ -785,7 +825,7 @@ func (c *CancelWait) decide(m *Machine, r *Reply) {
 		return
 	}
 	m.giveUp(w, &Error{Cancelled, "the wait was taken back"})
-	m.serveLineOf(w)
+	m.serveBehind(w)
 }
 
 // waitMoved gives a wait to another session of the same client.
@@ -806,12 +846,10 @@ func (ev *waitMoved) apply(m *Machine) error {
 	if w.inSession != nil {
 		w.holder.waits.Remove(w.inSession)
 	}
-	m.disown(w.session, w.owner, 0, 1)
+	m.own(w.session, w.owner, 0, -1)
 	w.session, w.holder = s.id, s
 	w.inSession = s.waits.PushBack(w)
-	if m.owners != nil {
-		m.ownership(w.session, w.owner).waits++
-	}
+	m.own(w.session, w.owner, 0, 1)
 	if !s.away() {
 		m.enqueue(w)
 	}
@@ -826,5 +864,6 @@ func (ev *waitMoved) describe(e *Event) {
 func (m *Machine) attach(w *wait, session uint64) {
 	if w != nil && session != 0 && w.session != session && m.sessions[session] != nil {
 		m.emit(&waitMoved{wait: w.id, session: session})
+		m.cameBack([]*wait{w})
 	}
 }

@@ -1,6 +1,7 @@
-// Kassad is the server: it serves the types that are built in, and with --demo a few to try it with.
+// Kassad is the server: it serves the types that are built in, the pools of its configuration, and with --demo a few types
+// to try it with.
 //
-// Reading order: settings.go (flags, environment, .env), listen.go (where), serve.go (start, signals, end), demo.go.
+// Reading order: settings.go (flags, environment, .env), listen.go (where), serve.go (start, signals, end), pools.go, demo.go.
 package main
 
 import (
@@ -36,6 +37,9 @@ func run(ctx context.Context, args, environment []string, stdout, stderr io.Writ
 	case err != nil:
 		fmt.Fprintf(stderr, "kassad: %v (kassad --help lists the flags)\n", err)
 		return exitUsage
+	case s.example:
+		fmt.Fprint(stdout, example)
+		return exitOK
 	case s.version:
 		fmt.Fprintln(stdout, "kassad", version())
 		return exitOK

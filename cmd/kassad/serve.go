@@ -15,6 +15,7 @@ import (
 
 	"github.com/kassa-go/kassa/dispatch"
 	"github.com/kassa-go/kassa/engine"
+	"github.com/kassa-go/kassa/pool/serve"
 )
 
 // server is a kassad at work. Its methods are for one goroutine.
@@ -25,6 +26,7 @@ type server struct {
 	log     *slog.Logger
 	level   *slog.LevelVar // log's
 
+	pools      *serve.Server // nil: there are none
 	dispatcher *dispatch.Dispatcher
 	engine     *engine.Engine
 }
@@ -47,6 +49,10 @@ func (s *server) serve(ctx context.Context) (int, error) {
 
 	failed := make(chan error, 1)
 	go func() { failed <- s.engine.Wait() }()
+	var poolsFailed <-chan struct{} // nil: there are none
+	if s.pools != nil {
+		poolsFailed = s.pools.Failed()
+	}
 	var ended chan error // nil: nobody asked for the end
 	for {
 		select {
@@ -56,6 +62,10 @@ func (s *server) serve(ctx context.Context) (int, error) {
 				return exitFailed, nil
 			}
 			failed = nil // ended says more
+		case <-poolsFailed:
+			s.log.Error("the store of the pools has failed: ended at once; what was not answered may be done or not, which the next start finds out",
+				slog.Any("err", s.pools.Err()))
+			return exitFailed, nil
 		case err := <-ended:
 			if err != nil {
 				s.log.Error("ended, not as it should", slog.Any("err", err))
@@ -95,10 +105,14 @@ func (s *server) start() error {
 		s.log.Warn("there is no TLS and no authentication yet: whoever can reach this address can use the server", slog.String("addr", address))
 	}
 
-	var err error
-	s.dispatcher, err = dispatch.New(dispatch.Config{Registry: s.registry(), Credit: s.credit, Log: s.log, QueueLog: s.queueLog})
-	if err != nil {
+	reg := s.registry()
+	if err := s.openPools(reg); err != nil {
 		return err
+	}
+	var err error
+	s.dispatcher, err = dispatch.New(dispatch.Config{Registry: reg, Credit: s.credit, Log: s.log, QueueLog: s.queueLog})
+	if err != nil {
+		return errors.Join(err, s.closePools())
 	}
 	s.engine, err = engine.Start(engine.Config{
 		Addrs:         s.listen,
@@ -112,7 +126,7 @@ func (s *server) start() error {
 		Log:           s.log,
 	})
 	if err != nil {
-		return errors.Join(err, s.dispatcher.Close(context.Background()))
+		return errors.Join(err, s.dispatcher.Close(context.Background()), s.closePools())
 	}
 	return nil
 }
@@ -122,18 +136,18 @@ func (s *server) registry() *dispatch.Registry {
 	reg := dispatch.NewRegistry()
 	if s.demo {
 		registerDemo(reg)
-	} else {
-		s.log.Info("only the built-in types are served; --demo adds some to try things with")
+	} else if s.data == "" {
+		s.log.Info("only the built-in types are served: --config and --data add pools, --demo adds some to try things with")
 	}
 	return reg
 }
 
-// end shuts down the engine, then the dispatcher.
+// end shuts down the engine, then the dispatcher, then the pools.
 func (s *server) end() error {
 	over := fmt.Errorf("the drain time-out of %s is over", s.drainTimeout)
 	ctx, cancel := context.WithTimeoutCause(context.Background(), s.drainTimeout, over)
 	defer cancel()
-	return errors.Join(s.engine.Shutdown(ctx), s.dispatcher.Close(ctx))
+	return errors.Join(s.engine.Shutdown(ctx), s.dispatcher.Close(ctx), s.closePools())
 }
 
 // toggleDebug switches the debug log on or, back to what was set, off.
@@ -204,6 +218,12 @@ func (s *server) whatNext() string {
 	fmt.Fprintf(&b, "  %s ping\n", kassa)
 	if s.demo {
 		fmt.Fprintf(&b, "  %s request echo '{\"a\":1}'\n", kassa)
+	}
+	if s.pools != nil {
+		fmt.Fprintf(&b, "  %s pool ls\n", kassa)
+		if name := s.firstPool(); name != "" {
+			fmt.Fprintf(&b, "  %s lease acquire %s\n", kassa, name)
+		}
 	}
 	return b.String()
 }

@@ -30,20 +30,30 @@ type settings struct {
 	idleTimeout   time.Duration
 	drainTimeout  time.Duration
 
+	config     string // the file with the pools; empty: none
+	data       string // the directory of the store; empty: there are no pools
+	eventsKeep time.Duration
+	eventsMax  int64 // bytes
+
 	demo     bool
 	queueLog time.Duration
 	logLevel slog.Level
 	logJSON  bool
 
 	envFile string
+	example bool
 	version bool
 }
 
-const drainTimeoutDefault = 10 * time.Second
+const (
+	drainTimeoutDefault = 10 * time.Second
+	eventsKeepDefault   = 24 * time.Hour
+	eventsMaxDefault    = 1 << 30
+)
 
 // flags returns the flags that set s: those that variables stand for too, and all.
 func (s *settings) flags() (settable, all *pflag.FlagSet) {
-	*s = settings{codec: codec.Auto{}, drainTimeout: drainTimeoutDefault}
+	*s = settings{codec: codec.Auto{}, drainTimeout: drainTimeoutDefault, eventsKeep: eventsKeepDefault, eventsMax: eventsMaxDefault}
 	f := pflag.NewFlagSet("kassad", pflag.ContinueOnError)
 	f.SortFlags = false
 	f.Func("listen", "`ADDRESS` to listen at: tcp://HOST:PORT or unix:///PATH. Several: separated by commas, or the flag again "+
@@ -71,6 +81,10 @@ func (s *settings) flags() (settable, all *pflag.FlagSet) {
 	f.Func("idle-timeout", "close a connection that was silent for `TIME` and waits for nothing (default 0: never)", period(&s.idleTimeout))
 	f.Func("drain-timeout", "on SIGTERM, answer what is queued or in work for `TIME` at most (default "+drainTimeoutDefault.String()+")", period(&s.drainTimeout))
 	f.Func("credit", "one connection may have `N` requests queued or in work (default 4096)", count(&s.credit))
+	f.StringVar(&s.config, "config", "", "serve the pools in `FILE`; kassad --example prints one to begin with")
+	f.StringVar(&s.data, "data", "", "keep the pools in directory `DIR`, which is made if need be; without --config they are served as they are there")
+	f.Func("events-keep", "keep the pools' events for `TIME`, for watch and audit (default 24h)", period(&s.eventsKeep))
+	f.Int64Var(&s.eventsMax, "events-bytes-max", eventsMaxDefault, "but no more than `BYTES` of them")
 	f.BoolVar(&s.demo, "demo", false, "serve types to try things with: echo, cntResponse, getIp")
 	f.Func("queue-log", "log the lengths of the queues every `TIME`, such as 4s (default 0: never)", period(&s.queueLog))
 	f.Func("log-level", "log from `LEVEL` on: debug (each station of each request), info, warn, error (default info)", func(value string) error {
@@ -89,6 +103,7 @@ func (s *settings) flags() (settable, all *pflag.FlagSet) {
 	all.Usage = func() {} // run prints it
 	all.AddFlagSet(f)
 	all.StringVar(&s.envFile, "env-file", "", "read variables from `FILE` (default "+environ.FileDefault+", if it is there)")
+	all.BoolVar(&s.example, "example", false, "print a configuration of pools to begin with")
 	all.BoolVar(&s.version, "version", false, "print the version")
 	all.BoolP("help", "h", false, "print this")
 	return f, all
@@ -132,7 +147,7 @@ func readSettings(args, environment []string) (settings, error) {
 	if all.NArg() > 0 {
 		return s, fmt.Errorf("unexpected argument %q", all.Arg(0))
 	}
-	if s.version {
+	if s.version || s.example {
 		return s, nil
 	}
 	env, err := environ.Load(environment, s.envFile)
@@ -141,6 +156,12 @@ func readSettings(args, environment []string) (settings, error) {
 	}
 	if err := env.Fill(settable); err != nil {
 		return s, err
+	}
+	switch {
+	case s.config != "" && s.data == "":
+		return s, errors.New("--config needs --data DIR: the directory where the pools are kept")
+	case s.eventsMax < 0:
+		return s, fmt.Errorf("--events-bytes-max is %d: want 0 or more", s.eventsMax)
 	}
 	if len(s.listen) == 0 {
 		port, _, err := env.Port()

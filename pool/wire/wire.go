@@ -140,6 +140,7 @@ type PoolRef struct {
 type PoolStats struct {
 	Pool        string `json:"pool"`
 	Kind        string `json:"kind"`
+	Retired     bool   `json:"retired,omitempty"` // no longer configured: it gives nothing out, and goes when it is empty
 	Items       int    `json:"items"`
 	Free        int    `json:"free"`
 	Leased      int    `json:"leased"`
@@ -201,13 +202,20 @@ type PoolDrain struct {
 	Pool string   `json:"pool"`
 	IDs  []string `json:"ids,omitempty"`
 	All  bool     `json:"all,omitempty"` // in the place of ids
+
+	Cursor string `json:"cursor,omitempty"` // with all: of the result before
 }
 
 // Drained is the result of pool.drain.
 type Drained struct {
-	Removed  int  `json:"removed"`
-	Draining int  `json:"draining"`       // leased: they will leave
-	More     bool `json:"more,omitempty"` // with all: there are more items than one request drains; ask again
+	Removed  int    `json:"removed"`
+	Draining int    `json:"draining"`         // leased: they will leave
+	Cursor   string `json:"cursor,omitempty"` // with all: there are more items than one request drains; ask again with it
+}
+
+// ItemChanged is the result of item.set.
+type ItemChanged struct {
+	Changed int `json:"changed"`
 }
 
 // ItemSet is the payload of item.set. What is not given stays.

@@ -1,0 +1,65 @@
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"slices"
+
+	"github.com/kassa-go/kassa/cmd/internal/config"
+	"github.com/kassa-go/kassa/dispatch"
+	"github.com/kassa-go/kassa/pool"
+	"github.com/kassa-go/kassa/pool/journal"
+	"github.com/kassa-go/kassa/pool/serve"
+)
+
+//go:embed example.yaml
+var example string
+
+// openPools recovers the pools, has them be as configured, and has reg serve them.
+func (s *server) openPools(reg *dispatch.Registry) error {
+	if s.data == "" {
+		return nil
+	}
+	cfg := serve.Config{Log: s.log}
+	if s.config != "" {
+		c, err := config.Load(s.config)
+		if err != nil {
+			return err
+		}
+		cfg.Machine = pool.Config{RefuseHoldAndWait: c.HoldAndWait == config.Refuse, KeyRetentionMs: c.KeyRetention.Milliseconds()}
+		if cfg.GraceMs = c.Grace.Milliseconds(); cfg.GraceMs == 0 {
+			cfg.GraceMs = -1
+		}
+		for _, p := range c.Pools {
+			cfg.Pools = append(cfg.Pools, serve.Pool{Spec: p.Spec, Items: slices.Values(p.Items)})
+		}
+		cfg.Verbs = c.Verbs
+	}
+	j, err := journal.Open(journal.Config{Dir: s.data, RetainAge: s.eventsKeep, RetainBytes: s.eventsMax, Log: s.log})
+	if err != nil {
+		return err
+	}
+	cfg.Journal = j
+	if s.pools, err = serve.New(cfg); err != nil {
+		j.Close()
+		return fmt.Errorf("%w (the pools are in %s)", err, s.data)
+	}
+	s.pools.Register(reg)
+	s.pools.Start()
+	return nil
+}
+
+func (s *server) closePools() error {
+	if s.pools == nil {
+		return nil
+	}
+	return s.pools.Close()
+}
+
+// firstPool is the name of a pool to try things with; empty: there is none.
+func (s *server) firstPool() string {
+	if names := s.pools.Names(); len(names) > 0 {
+		return names[0]
+	}
+	return ""
+}

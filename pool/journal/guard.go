@@ -1,0 +1,262 @@
+package journal
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// A guard is the file system as Pebble sees it. It ends a store's writing at the first write that fails, and that
+// goroutine never comes back: Pebble would panic with a mutex in a wrong state when a log can't be closed, and would use
+// again a directory whose fsync has failed. Only a table for which there is no room is left to Pebble, which tries again.
+type guard struct {
+	vfs.FS
+	dir     string        // the guarded one: what is written to another, such as a backup, may fail
+	fatal   chan struct{} // closed when all writing has ended
+	cause   error         // of that, set before
+	once    sync.Once
+	onFatal func(error)
+	frozen  chan struct{} // closed when a goroutine of Pebble is kept: it can't be closed any more
+	stuck   sync.Once
+	opened  atomic.Bool   // until then, what has no room ends it all: Pebble's Open would try forever
+	starved atomic.Bool   // a table had no room, and none was written since
+	noRoom  chan struct{} // holds one when a table had no room
+	closing chan struct{} // closed when Pebble is to end rather than to wait for room
+	hurry   sync.Once     // closes it
+}
+
+func newGuard(fs vfs.FS, dir string, onFatal func(error)) *guard {
+	return &guard{
+		FS: fs, dir: fs.PathDir(fs.PathJoin(dir, "x")), onFatal: onFatal,
+		fatal: make(chan struct{}), frozen: make(chan struct{}), noRoom: make(chan struct{}, 1), closing: make(chan struct{}),
+	}
+}
+
+// fail ends all writing, for good.
+func (g *guard) fail(err error) {
+	g.once.Do(func() {
+		g.cause = err
+		close(g.fatal)
+		go g.onFatal(err) // not here: Pebble may hold its mutex
+	})
+}
+
+// freeze ends all writing, and keeps the goroutine that calls it for as long as the process lives.
+func (g *guard) freeze(err error) {
+	g.fail(err)
+	g.stuck.Do(func() { close(g.frozen) })
+	select {}
+}
+
+// err returns why writing has ended, or nil.
+func (g *guard) err() error {
+	select {
+	case <-g.fatal:
+		return g.cause
+	default:
+		return nil
+	}
+}
+
+var errNoRoom = errors.New("there is no room for a table")
+
+// patience is how long Pebble has to come back once writing has ended. It may never, when it tries again and again.
+const patience = time.Second
+
+// wait waits until done is closed. It gives up, and returns false, when Pebble is stuck.
+func (g *guard) wait(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	case <-g.fatal:
+	}
+	select {
+	case <-done:
+		return true
+	case <-g.frozen:
+	case <-time.After(patience):
+		g.stuck.Do(func() { close(g.frozen) })
+	}
+	return false
+}
+
+// finish waits until done is closed, as wait does, and gives up when there is no room for a table, too.
+func (g *guard) finish(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	case <-g.fatal:
+		return g.wait(done)
+	case <-g.noRoom:
+	}
+	g.end()
+	select {
+	case <-done:
+		return true
+	case <-time.After(patience):
+		g.fail(errNoRoom)
+		return g.wait(done)
+	}
+}
+
+func (g *guard) end() { g.hurry.Do(func() { close(g.closing) }) }
+
+// run calls fn, and gives up on it when Pebble is stuck. A panic is one of Pebble's ways to tell of files it can't read.
+func (g *guard) run(fn func() error) error { return g.runUntil(g.wait, fn) }
+
+func (g *guard) runUntil(wait func(done <-chan struct{}) bool, fn func() error) error {
+	done := make(chan struct{})
+	var outcome error
+	go func() {
+		defer close(done)
+		defer func() {
+			if r := recover(); r != nil {
+				outcome = diagnosed(errPanic{r})
+			}
+		}()
+		outcome = fn()
+	}()
+	if !wait(done) {
+		return g.cause
+	}
+	return outcome
+}
+
+// isStuck tells whether Pebble can't be closed.
+func (g *guard) isStuck() bool {
+	select {
+	case <-g.frozen:
+		return true
+	default:
+		return false
+	}
+}
+
+// read is called with the outcome of each read.
+func (g *guard) read(err error) error {
+	if err != nil && !errors.Is(err, io.EOF) && g.opened.Load() {
+		g.pause()
+	}
+	return err
+}
+
+// check is called with the outcome of each write.
+func (g *guard) check(path string, err error) error {
+	if err == nil || path != g.dir && g.PathDir(path) != g.dir {
+		return err
+	}
+	if strings.HasSuffix(path, ".sst") && vfs.IsNoSpaceError(err) && g.opened.Load() {
+		g.starved.Store(true)
+		select {
+		case g.noRoom <- struct{}{}:
+		default:
+		}
+		g.pause()
+		return err
+	}
+	g.freeze(err)
+	return err
+}
+
+// pause is for what Pebble would try again at once, and forever.
+func (g *guard) pause() {
+	select {
+	case <-time.After(200 * time.Millisecond):
+	case <-g.closing:
+	}
+}
+
+func (g *guard) Unwrap() vfs.FS { return g.FS }
+
+func (g *guard) file(path string, f vfs.File, err error) (vfs.File, error) {
+	if err = g.check(path, err); err != nil {
+		return nil, err
+	}
+	return &guardedFile{f, g, path}, nil
+}
+
+func (g *guard) Create(path string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasPrefix(g.PathBase(path), "marker.") { // it must not outlive the new file that it names
+		if err := g.check(path, syncDir(g.FS, g.PathDir(path))); err != nil {
+			return nil, err
+		}
+	}
+	f, err := g.FS.Create(path, category)
+	return g.file(path, f, err)
+}
+
+func (g *guard) ReuseForWrite(from, to string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := g.FS.ReuseForWrite(from, to, category)
+	return g.file(to, f, err)
+}
+
+func (g *guard) OpenReadWrite(path string, category vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
+	f, err := g.FS.OpenReadWrite(path, category, o...)
+	return g.file(path, f, err)
+}
+
+func (g *guard) Open(path string, o ...vfs.OpenOption) (vfs.File, error) {
+	f, err := g.FS.Open(path, o...)
+	if err != nil {
+		return nil, g.read(err)
+	}
+	return &guardedFile{f, g, path}, nil
+}
+
+func (g *guard) OpenDir(path string) (vfs.File, error) {
+	f, err := g.FS.OpenDir(path)
+	return g.file(path, f, err)
+}
+
+func (g *guard) Rename(from, to string) error { return g.check(to, g.FS.Rename(from, to)) }
+
+type guardedFile struct {
+	vfs.File
+	g    *guard
+	path string
+}
+
+func (f *guardedFile) ReadAt(b []byte, off int64) (int, error) {
+	n, err := f.File.ReadAt(b, off)
+	return n, f.g.read(err)
+}
+
+func (f *guardedFile) Write(b []byte) (int, error) {
+	n, err := f.File.Write(b)
+	return n, f.g.check(f.path, whole(n, b, err))
+}
+
+func (f *guardedFile) WriteAt(b []byte, off int64) (int, error) {
+	n, err := f.File.WriteAt(b, off)
+	return n, f.g.check(f.path, whole(n, b, err))
+}
+
+func whole(n int, b []byte, err error) error {
+	if err == nil && n < len(b) {
+		return io.ErrShortWrite
+	}
+	return err
+}
+
+func (f *guardedFile) Sync() error     { return f.g.check(f.path, f.File.Sync()) }
+func (f *guardedFile) SyncData() error { return f.g.check(f.path, f.File.SyncData()) }
+func (f *guardedFile) Close() error    { return f.g.check(f.path, f.File.Close()) }
+
+func (f *guardedFile) SyncTo(length int64) (bool, error) {
+	full, err := f.File.SyncTo(length)
+	return full, f.g.check(f.path, err)
+}
+
+// background takes what has failed in Pebble's flushes and compactions. Pebble tries these again at once: that helps for
+// want of room only, for which check has waited.
+func (g *guard) background(err error) {
+	if !vfs.IsNoSpaceError(err) && !errors.Is(err, pebble.ErrCancelledCompaction) {
+		g.fail(diagnosed(err))
+	}
+}

@@ -1,0 +1,191 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/kassa-go/kassa/codec"
+	"github.com/kassa-go/kassa/dispatch"
+	"github.com/kassa-go/kassa/pool"
+	"github.com/kassa-go/kassa/pool/wire"
+)
+
+// acker is the goroutine that answers, once the journal has what the answer tells of.
+type acker struct {
+	s        *Server
+	answers  dispatch.Answers
+	waits    map[uint64]*parked
+	sessions map[uint64]*dispatch.Peer // those that said hello, and are connected
+	watches  map[*dispatch.Peer]context.CancelFunc
+	watchers sync.WaitGroup
+	buf      []byte
+}
+
+// parked are the jobs that wait for the outcome of one wait: one, unless its key was used again.
+type parked struct {
+	jobs      []*dispatch.Parked
+	verb      *Verb
+	keyed     bool
+	takenBack atomic.Bool // by its client, or its deadline is over
+}
+
+func (a *acker) init(s *Server) {
+	a.s = s
+	a.waits = make(map[uint64]*parked)
+	a.sessions = make(map[uint64]*dispatch.Peer)
+	a.watches = make(map[*dispatch.Peer]context.CancelFunc)
+}
+
+func (a *acker) run() {
+	for b := range a.s.acking {
+		if b.ticket != nil {
+			if err := b.ticket.Wait(); err != nil {
+				a.s.fail(err)
+				return
+			}
+			a.s.feed.add(b.seq, b.chunk)
+		}
+		for i := range b.ops {
+			a.answer(&b.ops[i])
+		}
+		a.answers.Flush()
+		for i := range b.answers {
+			a.deliver(&b.answers[i])
+		}
+		for i := range b.notices {
+			a.notify(&b.notices[i])
+		}
+		for _, st := range b.closed {
+			a.closed(st)
+		}
+		if b.mark != nil {
+			if err := b.mark.Wait(); err != nil {
+				a.s.fail(err)
+				return
+			}
+		}
+		a.s.recycle(b)
+	}
+}
+
+// answer answers a request, or parks it.
+func (a *acker) answer(o *op) {
+	switch {
+	case o.err != nil:
+		a.answers.Fail(o.job, o.err)
+	case o.reply.Err != nil:
+		a.answers.Fail(o.job, wireError(o.reply.Err))
+	case o.reply.Waiting != 0:
+		a.park(o)
+	case o.kind == opWatch:
+		a.watch(o)
+	default:
+		if o.kind == opHello {
+			a.sessions[o.reply.Session] = o.job.Peer()
+		}
+		a.reply(o)
+	}
+}
+
+func (a *acker) reply(o *op) {
+	var err error
+	if a.buf, err = appendResult(a.buf[:0], o); err != nil {
+		a.answers.Fail(o.job, codec.NewError(codec.Internal, "the result can not be JSON: "+err.Error()))
+		return
+	}
+	a.answers.ReplyRev(o.job, a.buf, o.reply.Rev)
+}
+
+func (a *acker) park(o *op) {
+	wait := o.reply.Waiting
+	w := a.waits[wait]
+	if w == nil {
+		w = &parked{verb: o.verb, keyed: o.job.Key() != nil}
+	}
+	peer := o.job.Peer()
+	p, err := a.answers.Park(o.job, func(cause error) {
+		if errors.Is(cause, dispatch.ErrGone) || errors.Is(cause, dispatch.ErrDraining) {
+			return // its session says what becomes of it
+		}
+		w.takenBack.Store(true)
+		a.s.news.add(newsItem{cancel: wait})
+	})
+	if err != nil {
+		a.answers.Fail(o.job, err)
+		if peer.OnClosed(func() {}) { // else, again, its session does
+			a.s.news.add(newsItem{cancel: wait})
+		}
+		return
+	}
+	w.jobs = append(w.jobs, p)
+	a.waits[wait] = w
+}
+
+// deliver answers a request that has waited.
+func (a *acker) deliver(answer *pool.Answer) {
+	w := a.waits[answer.Wait]
+	delete(a.waits, answer.Wait)
+	r := &answer.Reply
+	delivered := false
+	if w != nil {
+		for _, p := range w.jobs {
+			delivered = a.end(p, w.verb, r) || delivered
+		}
+	}
+	if delivered || r.Err != nil {
+		return
+	}
+	switch {
+	case w != nil && (w.takenBack.Load() || !w.keyed && a.sessions[answer.Session] == nil):
+		// Nobody knows of the lease, nor will.
+		a.s.news.add(newsItem{giveUp: &pool.Release{Lease: r.Lease, Token: r.Token}})
+	default:
+		if peer := a.sessions[answer.Session]; peer != nil {
+			a.buf = appendLease(a.buf[:0], r)
+			peer.Push("lease.granted", a.buf)
+		}
+	}
+}
+
+// end answers a parked job, and reports whether that was in time.
+func (a *acker) end(p *dispatch.Parked, verb *Verb, r *pool.Reply) bool {
+	if r.Err != nil {
+		return p.Fail(wireError(r.Err))
+	}
+	var err error
+	if a.buf, err = appendResult(a.buf[:0], &op{kind: opAcquire, verb: verb, reply: *r}); err != nil {
+		return p.Fail(codec.NewError(codec.Internal, "the result can not be JSON: "+err.Error()))
+	}
+	return p.ReplyRev(a.buf, r.Rev)
+}
+
+// notify tells the holder of a lease what becomes of it.
+func (a *acker) notify(n *pool.Notice) {
+	peer := a.sessions[n.Session]
+	if peer == nil {
+		return
+	}
+	typ := "lease.expiring"
+	if n.Lost != "" {
+		typ = "lease.lost"
+	}
+	event, err := appendJSON(a.buf[:0], &wire.Expiring{Lease: n.Lease, Token: n.Token, ExpiresAt: n.ExpiresAt, Cause: string(n.Lost)})
+	if err == nil {
+		peer.Push(typ, event)
+	}
+	a.buf = event
+}
+
+func (a *acker) closed(st *seat) {
+	for _, session := range append(st.opened, st.session) {
+		if a.sessions[session] == st.peer {
+			delete(a.sessions, session)
+		}
+	}
+	if cancel := a.watches[st.peer]; cancel != nil {
+		cancel()
+		delete(a.watches, st.peer)
+	}
+}

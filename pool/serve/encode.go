@@ -1,0 +1,167 @@
+package serve
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+
+	"github.com/bytedance/sonic/encoder"
+
+	"github.com/kassa-go/kassa/dispatch"
+	"github.com/kassa-go/kassa/pool"
+	"github.com/kassa-go/kassa/pool/wire"
+)
+
+// appendResult appends the result of an operation that was done, as one line of JSON.
+func appendResult(dst []byte, o *op) ([]byte, error) {
+	r := &o.reply
+	if o.verb != nil {
+		return o.verb.AppendResult(dst, result(o))
+	}
+	switch o.kind {
+	case opAcquire:
+		return appendLease(dst, r), nil
+	case opRenew:
+		return append(strconv.AppendInt(append(dst, `{"expiresAt":`...), r.ExpiresAt, 10), '}'), nil
+	case opRelease:
+		return append(strconv.AppendInt(append(dst, `{"released":`...), int64(r.Count), 10), '}'), nil
+	}
+	return appendJSON(dst, result(o))
+}
+
+// result is the same as a value of package wire.
+func result(o *op) any {
+	r := &o.reply
+	switch o.kind {
+	case opAcquire:
+		return wireLease(r)
+	case opRenew:
+		return &wire.Renewed{ExpiresAt: r.ExpiresAt}
+	case opRelease:
+		return &wire.Released{Released: r.Count}
+	case opFill:
+		return &wire.Filled{Added: r.Count, Changed: r.Other}
+	case opDrain:
+		return &wire.Drained{Removed: r.Count, Draining: r.Other, Cursor: r.Cursor}
+	case opSetItem:
+		return &wire.ItemChanged{Changed: r.Count}
+	case opHello:
+		return &helloResult{Hello: o.job.Hello(), Session: r.Session, Resume: o.seat.resume}
+	}
+	return o.view
+}
+
+// helloResult is what hello answers where there are sessions.
+type helloResult struct {
+	dispatch.Hello
+	Session uint64 `json:"session"`
+	Resume  string `json:"resume"`
+}
+
+func wireLease(r *pool.Reply) *wire.Lease {
+	l := &wire.Lease{Lease: r.Lease, Token: r.Token, ExpiresAt: r.ExpiresAt, Items: make([]wire.Item, len(r.Items))}
+	for i, it := range r.Items {
+		l.Items[i] = wire.Item{Pool: it.Pool, ID: it.ID, Labels: wireLabels(it.Labels), Attrs: json.RawMessage(it.Attrs)}
+	}
+	return l
+}
+
+// appendLease is what wireLease encodes to.
+func appendLease(dst []byte, r *pool.Reply) []byte {
+	dst = strconv.AppendUint(append(dst, `{"lease":`...), r.Lease, 10)
+	dst = strconv.AppendUint(append(dst, `,"token":`...), r.Token, 10)
+	dst = strconv.AppendInt(append(dst, `,"expiresAt":`...), r.ExpiresAt, 10)
+	dst = append(dst, `,"items":[`...)
+	for i := range r.Items {
+		it := &r.Items[i]
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(append(dst, `{"pool":`...), it.Pool)
+		dst = appendString(append(dst, `,"id":`...), it.ID)
+		if it.Labels != "" {
+			dst = append(append(dst, `,"labels":`...), it.Labels...)
+		}
+		if it.Attrs != "" {
+			dst = append(append(dst, `,"attrs":`...), it.Attrs...)
+		}
+		dst = append(dst, '}')
+	}
+	return append(dst, `]}`...)
+}
+
+// appendString appends s as a JSON string.
+func appendString(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
+			return append(dst, encoder.Quote(s)...)
+		}
+	}
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
+}
+
+func wireLabels(text string) wire.Labels {
+	if text == "" {
+		return nil
+	}
+	var labels wire.Labels
+	if json.Unmarshal([]byte(text), &labels) != nil {
+		panic("serve: the machine's labels are not JSON: " + text)
+	}
+	return labels
+}
+
+func wireStats(s pool.Stats) *wire.PoolStats {
+	return &wire.PoolStats{
+		Pool: s.Pool, Kind: string(s.Kind), Retired: s.Retired, Items: s.Items, Free: s.Free, Leased: s.Leased, Dirty: s.Dirty,
+		Quarantined: s.Quarantined, Draining: s.Draining, Leases: s.Leases, Waiting: s.Waiting, Granted: s.Granted,
+	}
+}
+
+func wireItemState(v *pool.ItemView) wire.ItemState {
+	return wire.ItemState{
+		ID: v.ID, State: v.State, Draining: v.Draining, Labels: wireLabels(v.Labels), Attrs: json.RawMessage(v.Attrs),
+		Lease: v.Lease, ExpiresAt: v.ExpiresAt, Client: v.Client, Owner: v.Owner, Broken: v.Broken, Version: v.Version,
+	}
+}
+
+func wireExplained(x *pool.Explanation) *wire.Explained {
+	e := &wire.Explained{
+		Wait: x.Wait, Client: x.Client, Since: x.Since, Until: x.Until, Position: x.Position, Priority: int(x.Priority), Text: x.Text,
+	}
+	for _, b := range x.Blocked {
+		e.Blocked = append(e.Blocked, wire.Blocked{
+			Pool: b.Pool, Want: b.Want, Match: b.Match, Free: b.Free, Lease: b.Lease, FreeAt: b.FreeAt, Draining: b.Leaving,
+		})
+	}
+	return e
+}
+
+// WireEvent returns an event as watchers are told of it.
+func WireEvent(e *pool.Event) *wire.Event {
+	w := &wire.Event{
+		Rev: e.Rev, At: e.At, Type: e.Type, Pool: e.Pool, Lease: e.Lease, Token: e.Token, Wait: e.Wait, Session: e.Session,
+		Client: e.Client, Owner: e.Owner, ExpiresAt: e.ExpiresAt, State: e.State, Outcome: e.Outcome, Cause: e.Cause,
+	}
+	for _, ref := range e.Items {
+		w.Items = append(w.Items, wire.Item{Pool: ref.Pool, ID: ref.ID})
+	}
+	if len(w.Items) == 1 {
+		w.Items[0].Labels, w.Items[0].Attrs = wireLabels(e.Labels), json.RawMessage(e.Attrs)
+	}
+	return w
+}
+
+// appendJSON appends v as one line of JSON.
+func appendJSON(dst []byte, v any) ([]byte, error) {
+	err := encoder.EncodeInto(&dst, v, encoder.CompactMarshaler|encoder.ValidateString|encoder.SortMapKeys)
+	return dst, err
+}
+
+func compactJSON(p []byte) ([]byte, error) {
+	var out bytes.Buffer
+	err := json.Compact(&out, p)
+	return out.Bytes(), err
+}

@@ -1,0 +1,368 @@
+package serve
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"github.com/bytedance/sonic/decoder"
+
+	"github.com/kassa-go/kassa/codec"
+	"github.com/kassa-go/kassa/dispatch"
+	"github.com/kassa-go/kassa/pool"
+	"github.com/kassa-go/kassa/pool/wire"
+)
+
+// op is a request on its way through the goroutines: the jobber sets the first group of fields, pools the second, the
+// acker answers.
+type op struct {
+	job  *dispatch.Job
+	kind opKind
+	verb *Verb        // whose name the request had; nil: the operation's own
+	err  *codec.Error // why it is refused; nil: it is not
+	cmd  pool.Command // of operations on the machine
+	ask  any          // of the others: their payload
+	grow bool         // it takes room on the disk, so it is refused when that is full
+
+	seat  *seat // the client's; nil: it needed none
+	reply pool.Reply
+	view  any // the result of what only looks
+}
+
+type opKind uint8
+
+const (
+	opAcquire opKind = iota
+	opRenew
+	opRelease
+	opHello
+	opList
+	opStats
+	opFill
+	opDrain
+	opSetItem
+	opWatch
+	opExplain
+	opEnd
+)
+
+// operations are what is served, by kind.
+var operations = [opEnd]struct {
+	name   string
+	decode func(*opDecoder, *op) error
+}{
+	opAcquire: {"lease.acquire", (*opDecoder).acquire},
+	opRenew:   {"lease.renew", (*opDecoder).renew},
+	opRelease: {"lease.release", (*opDecoder).release},
+	opHello:   {"hello", (*opDecoder).hello},
+	opList:    {"pool.list", (*opDecoder).list},
+	opStats:   {"pool.stats", (*opDecoder).stats},
+	opFill:    {"pool.fill", (*opDecoder).fill},
+	opDrain:   {"pool.drain", (*opDecoder).drain},
+	opSetItem: {"item.set", (*opDecoder).setItem},
+	opWatch:   {"watch", (*opDecoder).watch},
+	opExplain: {"explain", (*opDecoder).explain},
+}
+
+func operationNames() []string {
+	names := make([]string, opEnd)
+	for i := range operations {
+		names[i] = operations[i].name
+	}
+	return names
+}
+
+// opDecoder turns payloads into commands. It belongs to the jobber.
+type opDecoder struct {
+	kinds map[string]opKind
+	verbs map[string]*Verb
+	json  *decoder.Decoder
+}
+
+// newJobber returns the handler of all operations: it decodes, and hands on.
+func (s *Server) newJobber() dispatch.BatchHandler {
+	d := &opDecoder{kinds: make(map[string]opKind), verbs: make(map[string]*Verb), json: decoder.NewDecoder("")}
+	d.json.SetOptions(decoder.OptionCopyString | decoder.OptionValidateString)
+	for kind := range operations {
+		d.kinds[operations[kind].name] = opKind(kind)
+	}
+	for i := range s.cfg.Verbs {
+		v := &s.cfg.Verbs[i]
+		d.verbs[v.Name] = v
+		d.kinds[v.Name] = d.kinds[v.Op]
+	}
+	return func(jobs []*dispatch.Job) {
+		b := s.newBatch()
+		for _, j := range jobs {
+			b.ops = append(b.ops, op{job: j})
+			d.decode(&b.ops[len(b.ops)-1])
+		}
+		select {
+		case s.incoming <- b:
+		case <-s.failed: // nobody is answered any more
+		}
+	}
+}
+
+func (d *opDecoder) decode(o *op) {
+	name := o.job.Type()
+	o.kind, o.verb = d.kinds[name], d.verbs[name]
+	if o.job.Opaque() {
+		o.err = codec.NewError(codec.BadPayload, "the payload of "+name+" is JSON, and is to be flagged so")
+		return
+	}
+	if err := operations[o.kind].decode(d, o); err != nil {
+		o.err = wireError(err)
+	}
+}
+
+// into decodes the payload, whose strings are copied. An absent one leaves v as it is.
+func (d *opDecoder) into(o *op, v any) error {
+	p := o.job.Payload()
+	if p == nil {
+		return nil
+	}
+	d.json.Reset(unsafe.String(unsafe.SliceData(p), len(p)))
+	err := d.json.Decode(v)
+	d.json.Reset("")
+	if err != nil {
+		return codec.NewError(codec.BadPayload, "payload of "+o.job.Type()+": "+decodeText(err))
+	}
+	return nil
+}
+
+// decodeText is what is wrong, on one line and without the payload.
+func decodeText(err error) string {
+	if mismatch, ok := errors.AsType[*decoder.MismatchTypeError](err); ok {
+		return fmt.Sprintf("at byte %d there is a value of another type than %s", mismatch.Pos, mismatch.Type)
+	}
+	if syntax, ok := errors.AsType[decoder.SyntaxError](err); ok {
+		return fmt.Sprintf("it is not JSON at byte %d", syntax.Pos)
+	}
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	return text
+}
+
+// keyed returns the request's key, whose client the goroutine pools fills in.
+func keyed(o *op) pool.Keyed {
+	key := o.job.Key()
+	if key == nil {
+		return pool.Keyed{}
+	}
+	h := sha256.New()
+	h.Write([]byte(o.job.Type()))
+	h.Write([]byte{0})
+	h.Write(o.job.Payload())
+	var sum [sha256.Size]byte
+	return pool.Keyed{Key: string(key), Hash: binary.BigEndian.Uint64(h.Sum(sum[:0]))}
+}
+
+func (d *opDecoder) acquire(o *op) error {
+	var a wire.Acquire
+	var err error
+	if o.verb != nil {
+		a, err = o.verb.Acquire(o.job.Payload())
+	} else {
+		err = d.into(o, &a)
+	}
+	if err != nil {
+		return err
+	}
+	c := &pool.Acquire{
+		Want: make([]pool.Want, len(a.Want)), Owner: a.Owner, TTLMs: a.TTLMs, WaitMs: a.WaitMs,
+		Strategy: pool.Strategy(a.Strategy), Priority: int64(a.Priority), OnDisconnect: pool.OnDisconnect(a.OnDisconnect), Keyed: keyed(o),
+	}
+	for i := range a.Want {
+		w := &a.Want[i]
+		to := &c.Want[i]
+		to.Pool, to.IDs = w.Pool, w.IDs
+		switch {
+		case w.Count != nil && *w.Count <= 0:
+			return codec.NewError(codec.BadPayload, fmt.Sprintf("count is %d: want 1 or more", *w.Count))
+		case w.Count != nil:
+			to.Count = int64(*w.Count)
+		case len(w.IDs) == 0:
+			to.Count = 1
+		}
+		for name, values := range w.Select {
+			to.Select = append(to.Select, pool.Term{Name: name, Values: values})
+		}
+	}
+	o.cmd, o.grow = c, true
+	return nil
+}
+
+func (d *opDecoder) renew(o *op) error {
+	c := &pool.Renew{Keyed: keyed(o)}
+	o.cmd = c
+	if v := o.verb; v != nil {
+		id, err := v.ItemOf(o.job.Payload())
+		c.Pool, c.Item = v.Pool, id
+		if v.TTLMs != 0 {
+			c.TTLMs = &v.TTLMs
+		}
+		return err
+	}
+	var p wire.Renew
+	err := d.into(o, &p)
+	c.Lease, c.Token, c.TTLMs = p.Lease, p.Token, p.TTLMs
+	return err
+}
+
+func (d *opDecoder) release(o *op) error {
+	c := &pool.Release{Keyed: keyed(o)}
+	o.cmd = c
+	if v := o.verb; v != nil {
+		id, err := v.ItemOf(o.job.Payload())
+		if err != nil {
+			return err
+		}
+		c.Pool, c.Item = v.Pool, id
+		c.Outcome, err = v.OutcomeOf(o.job.Payload())
+		return err
+	}
+	var p wire.Release
+	err := d.into(o, &p)
+	c.Lease, c.Token, c.Outcome = p.Lease, p.Token, pool.Outcome(p.Outcome)
+	return err
+}
+
+// hello opens a session, or takes one over: only pools knows which.
+func (d *opDecoder) hello(o *op) error {
+	var p wire.HelloRequest
+	if err := d.into(o, &p); err != nil {
+		return err
+	}
+	if p.Resume == "" {
+		var secret [16]byte
+		rand.Read(secret[:]) // it never fails
+		o.ask = &helloAsk{secret: hex.EncodeToString(secret[:])}
+		return nil
+	}
+	id, secret, ok := strings.Cut(p.Resume, ".")
+	session, err := strconv.ParseUint(id, 10, 64)
+	if !ok || err != nil {
+		return codec.NewError(codec.SessionExpired, "resume is not what a hello gave: say hello without it")
+	}
+	o.ask = &helloAsk{session: session, secret: secret}
+	return nil
+}
+
+// helloAsk is a hello: with a session that it wants to resume, or 0.
+type helloAsk struct {
+	session uint64
+	secret  string
+}
+
+func (d *opDecoder) list(o *op) error {
+	var p wire.PoolList
+	if v := o.verb; v != nil {
+		p = wire.PoolList{Pool: v.Pool, Limit: v.Limit}
+	} else if err := d.into(o, &p); err != nil {
+		return err
+	}
+	switch {
+	case p.Limit < 0 || p.Limit > pool.PageMax:
+		return codec.NewError(codec.BadPayload, fmt.Sprintf("limit is %d: want 1 to %d", p.Limit, pool.PageMax))
+	case p.Limit == 0:
+		p.Limit = 100
+	}
+	o.ask = &p
+	return nil
+}
+
+func (d *opDecoder) stats(o *op) error {
+	var p wire.PoolRef
+	if v := o.verb; v != nil {
+		p.Pool = v.Pool
+	} else if err := d.into(o, &p); err != nil {
+		return err
+	}
+	o.ask = &p
+	return nil
+}
+
+func (d *opDecoder) fill(o *op) error {
+	var p wire.PoolFill
+	if err := d.into(o, &p); err != nil {
+		return err
+	}
+	c := &pool.Fill{Pool: p.Pool, Items: make([]pool.ItemSpec, len(p.Items)), Keyed: keyed(o)}
+	for i, it := range p.Items {
+		c.Items[i] = pool.ItemSpec{ID: it.ID, Labels: it.Labels, Attrs: attrs(it.Attrs)}
+	}
+	o.cmd, o.grow = c, true
+	return nil
+}
+
+// attrs returns a copy of a JSON value without the space in it, nil for null.
+func attrs(raw json.RawMessage) json.RawMessage {
+	if len(raw) == 0 || string(raw) == "null" {
+		return nil
+	}
+	compact, err := compactJSON(raw)
+	if err != nil {
+		return raw // the machine says what is wrong with it
+	}
+	return compact
+}
+
+func (d *opDecoder) drain(o *op) error {
+	var p wire.PoolDrain
+	err := d.into(o, &p)
+	o.cmd = &pool.Drain{Pool: p.Pool, IDs: p.IDs, All: p.All, Cursor: p.Cursor, Keyed: keyed(o)}
+	return err
+}
+
+func (d *opDecoder) setItem(o *op) error {
+	var p wire.ItemSet
+	err := d.into(o, &p)
+	c := &pool.SetItem{Pool: p.Pool, ID: p.ID, State: p.State, Version: p.Version, Keyed: keyed(o)}
+	if p.Labels != nil {
+		c.Labels = *p.Labels
+		if c.Labels == nil {
+			c.Labels = map[string]string{}
+		}
+	}
+	if p.Attrs != nil {
+		c.Attrs = attrs(*p.Attrs)
+	}
+	o.cmd, o.grow = c, true
+	return err
+}
+
+func (d *opDecoder) watch(o *op) error {
+	p := new(wire.Watch)
+	o.ask = p
+	return d.into(o, p)
+}
+
+func (d *opDecoder) explain(o *op) error {
+	p := new(wire.Explain)
+	o.ask = p
+	if err := d.into(o, p); err != nil {
+		return err
+	}
+	if (p.Wait == 0) == (p.QueryIndex == nil) {
+		return codec.NewError(codec.BadPayload, "either wait or queryIndex is needed, to say which wait is to be explained")
+	}
+	return nil
+}
+
+// wireError returns err as it goes over the wire.
+func wireError(err error) *codec.Error {
+	if e, ok := errors.AsType[*pool.Error](err); ok {
+		return codec.NewError(codec.CodeByName(string(e.Code)), e.Message)
+	}
+	if e, ok := errors.AsType[*codec.Error](err); ok {
+		return e
+	}
+	return codec.NewError(codec.BadPayload, err.Error())
+}

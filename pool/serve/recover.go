@@ -1,0 +1,123 @@
+package serve
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/kassa-go/kassa/pool"
+	"github.com/kassa-go/kassa/pool/journal"
+)
+
+// schema is the version of the records of a checkpoint.
+const schema = 1
+
+// recover fills the machine with what the journal has.
+func (s *Server) recover() error {
+	began := time.Now()
+	m := s.pools.machine
+	records, chunks := 0, 0
+	epoch, err := s.cfg.Journal.Recover(journal.Recovery{
+		Record: func(key, value []byte) error {
+			records++
+			return m.Load(key, value)
+		},
+		Mark: func(mark journal.Mark) error {
+			if mark.Schema > schema {
+				return fmt.Errorf("the store was written by a newer kassa: its records have version %d, this one knows %d", mark.Schema, schema)
+			}
+			return m.Loaded(pool.Mark{Rev: mark.Seq, Clock: mark.Clock, Hash: mark.Hash})
+		},
+		Chunk: func(seq uint64, chunk []byte) error {
+			chunks++
+			return m.Replay(seq, chunk)
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("serve: recover: %w", err)
+	}
+	s.epoch = epoch
+	s.clock = clock{base: max(s.cfg.wall().UnixMilli(), m.Now()), start: time.Now()}
+	s.pools.appended = m.Rev()
+	s.feed.start(m.Rev())
+	s.log.Info("pools recovered", slog.Uint64("rev", m.Rev()), slog.Int("records", records), slog.Int("chunks", chunks),
+		slog.Uint64("epoch", epoch), slog.Duration("took", time.Since(began)))
+	return nil
+}
+
+// configure says that the server has started, and has the pools be as configured.
+func (s *Server) configure() error {
+	if err := s.decideNow(&pool.Restarted{}, nil); err != nil {
+		return err
+	}
+	if s.cfg.Pools == nil {
+		return nil
+	}
+	specs := make([]pool.Spec, len(s.cfg.Pools))
+	for i, p := range s.cfg.Pools {
+		specs[i] = p.Spec
+		s.pools.ends = s.pools.ends || p.Spec.OnDisconnect != "" && p.Spec.OnDisconnect != pool.Keep
+	}
+	if err := s.decideNow(&pool.Configure{Pools: specs}, nil); err != nil {
+		return err
+	}
+	s.pools.machine.BeginFill()
+	for _, p := range s.cfg.Pools {
+		if err := s.fillPool(p); err != nil {
+			return err
+		}
+	}
+	for _, name := range s.pools.machine.Pools() {
+		var reply pool.Reply
+		for more := true; more; more = reply.Cursor != "" {
+			if err := s.decideNow(&pool.DrainUnseen{Pool: name, Cursor: reply.Cursor}, &reply); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Server) fillPool(p Pool) error {
+	if p.Items == nil {
+		return nil
+	}
+	items := make([]pool.ItemSpec, 0, 1024)
+	flush := func() error {
+		if len(items) == 0 {
+			return nil
+		}
+		err := s.decideNow(&pool.Fill{Pool: p.Spec.Name, Items: items, Configured: true}, nil)
+		items = items[:0]
+		return err
+	}
+	for it := range p.Items {
+		items = append(items, it)
+		if len(items) == pool.FillMax {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+// decideNow carries out a command before the Server has started, and makes it durable.
+func (s *Server) decideNow(c pool.Command, r *pool.Reply) error {
+	if r == nil {
+		r = new(pool.Reply)
+	}
+	m := s.pools.machine
+	m.Decide(s.clock.now(), c, r)
+	if r.Err != nil {
+		return r.Err
+	}
+	if chunk := m.TakeChunk(); chunk != nil {
+		s.pools.appended = m.Rev()
+		if err := s.cfg.Journal.Append(m.Rev(), chunk).Wait(); err != nil {
+			return err
+		}
+		s.feed.add(m.Rev(), chunk)
+	}
+	return nil
+}

@@ -1,0 +1,736 @@
+package serve
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/bytedance/sonic/encoder"
+
+	"github.com/kassa-go/kassa/codec"
+	"github.com/kassa-go/kassa/pool"
+	"github.com/kassa-go/kassa/pool/wire"
+)
+
+// Verb is a name of the operator's own for an operation of the pools: for clients that know nothing of leases. What its
+// operation needs is fixed, or comes from the payload of the request.
+//
+// A text that begins with payload, such as payload.country or payload.ips[0], is the path of a value in the payload.
+// One that begins with = is the rest of it, whatever that looks like.
+//
+// Compile checks a Verb and makes it ready. From then on any number of goroutines may use it.
+type Verb struct {
+	Name string // the type of the requests
+	Op   string // lease.acquire, lease.renew, lease.release, pool.stats or pool.list
+	Pool string // only pool.list works without: it lists the pools then
+
+	// Of lease.acquire.
+	Count        int                 // 0: 1, or as many as there are IDs
+	Select       map[string][]string // of each label the values that will do; a path that leads nowhere asks for nothing
+	IDs          []string            // the items wanted; as with Select
+	Owner        string              // default: the session
+	Strategy     string              // default: the pool's
+	Priority     int
+	OnDisconnect string // default: the pool's
+	WaitMs       *int64 // nil: VerbWaitMaxMs, which is also the most
+
+	// Of lease.acquire and lease.renew: the lease's length. 0: the pool's, or as it was granted.
+	TTLMs int64
+
+	// Of lease.renew and lease.release: the item whose lease it is. A path, or = and an ID.
+	Item string
+	// Of lease.release: clean (the default), dirty, broken, or a path.
+	Outcome string
+
+	// Of pool.list: items at most. 0: the operation's default.
+	Limit int
+
+	// Result is a template of the result, an object: strings in it are paths in the operation's own result, such as
+	// items[0].id, and give way to what is there, null where nothing is. One that begins with = stays, without the =.
+	// nil: the operation's result as it is.
+	Result json.RawMessage
+
+	labels  []string // of selection, sorted
+	choices [][]verbSource
+	ids     []verbSource
+	owner   verbSource
+	item    verbSource
+	outcome verbSource
+	result  *verbTemplate
+}
+
+// VerbWaitMaxMs is how long a Verb waits: clients of net-socket-connector give up after 20 s, can not take a request back,
+// and an item that they were given later would be lost to them.
+const VerbWaitMaxMs = 15_000
+
+// VerbError says what is wrong with a Verb.
+type VerbError struct {
+	Key     string // the setting, as configurations call it; empty: the name
+	Message string
+}
+
+func (e *VerbError) Error() string { return e.Message }
+
+func verbErrorf(key, format string, args ...any) error {
+	return &VerbError{key, fmt.Sprintf(format, args...)}
+}
+
+// verbResults has what the operations return that a Verb can stand for.
+var verbResults = map[string]reflect.Type{
+	"lease.acquire": reflect.TypeFor[wire.Lease](),
+	"lease.renew":   reflect.TypeFor[wire.Renewed](),
+	"lease.release": reflect.TypeFor[wire.Released](),
+	"pool.list":     reflect.TypeFor[wire.PoolPage](),
+	"pool.stats":    reflect.TypeFor[wire.PoolStats](),
+}
+
+// verbNamesTaken are types, and beginnings of types, that the server has itself.
+var verbNamesTaken = []string{
+	"hello", "ping", "types", "stats", "srvQueuePrint", "cancel", "watch", "explain", "errMsgFromClient",
+	"lease.", "pool.", "item.", "hold.", "sale.", "slot.",
+}
+
+// Compile checks v and makes it ready for use. Its error is a *VerbError.
+func (v *Verb) Compile() error {
+	if err := v.checkName(); err != nil {
+		return err
+	}
+	if _, ok := verbResults[v.Op]; !ok {
+		return verbErrorf("verb", "verb is %q: want %s", v.Op, verbList(slices.Sorted(maps.Keys(verbResults)), " or "))
+	}
+	if err := v.checkSettings(); err != nil {
+		return err
+	}
+	if err := v.compileSources(); err != nil {
+		return err
+	}
+	v.result = nil
+	if v.Result == nil {
+		return nil
+	}
+	var err error
+	v.result, err = compileVerbTemplate(v.Result, v.Op)
+	if err != nil {
+		return &VerbError{"result", err.Error()}
+	}
+	return nil
+}
+
+func (v *Verb) checkName() error {
+	switch {
+	case v.Name == "" || len(v.Name) > codec.TypeBytesMax:
+		return verbErrorf("", "the name of a verb has 1 to %d bytes, not %d", codec.TypeBytesMax, len(v.Name))
+	case !utf8.ValidString(v.Name) || strings.ContainsFunc(v.Name, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return verbErrorf("", "the name of a verb, %q, holds control characters or is not UTF-8", v.Name)
+	}
+	for _, taken := range verbNamesTaken {
+		if v.Name == taken || strings.HasSuffix(taken, ".") && strings.HasPrefix(v.Name, taken) {
+			return verbErrorf("", "the server has %s itself: choose another name", v.Name)
+		}
+	}
+	return nil
+}
+
+// checkSettings checks which settings there are, and their values but for paths.
+func (v *Verb) checkSettings() error {
+	const acquire, renew, release, list = "lease.acquire", "lease.renew", "lease.release", "pool.list"
+	for _, setting := range []struct {
+		key  string
+		set  bool
+		only []string
+	}{
+		{"count", v.Count != 0, []string{acquire}},
+		{"select", len(v.Select) > 0, []string{acquire}},
+		{"ids", len(v.IDs) > 0, []string{acquire}},
+		{"owner", v.Owner != "", []string{acquire}},
+		{"strategy", v.Strategy != "", []string{acquire}},
+		{"priority", v.Priority != 0, []string{acquire}},
+		{"onDisconnect", v.OnDisconnect != "", []string{acquire}},
+		{"waitMs", v.WaitMs != nil, []string{acquire}},
+		{"ttl", v.TTLMs != 0, []string{acquire, renew}},
+		{"item", v.Item != "", []string{renew, release}},
+		{"outcome", v.Outcome != "", []string{release}},
+		{"limit", v.Limit != 0, []string{list}},
+	} {
+		if setting.set && !slices.Contains(setting.only, v.Op) {
+			return verbErrorf(setting.key, "%s is for %s, not for %s", setting.key, strings.Join(setting.only, " and "), v.Op)
+		}
+	}
+	switch {
+	case v.Pool == "" && v.Op != list:
+		return verbErrorf("pool", "pool is not set: name the pool that it is about")
+	case v.Count < 0 || v.Count > pool.ItemsPerLease:
+		return verbErrorf("count", "count is %d: want 1 to %d", v.Count, pool.ItemsPerLease)
+	case v.WaitMs != nil && (*v.WaitMs < 0 || *v.WaitMs > VerbWaitMaxMs):
+		return verbErrorf("waitMs", "waitMs is %d: want 0 to %d, since clients that wait for a verb give up after 20 s", *v.WaitMs, VerbWaitMaxMs)
+	case v.Priority < -verbPriorityMax || v.Priority > verbPriorityMax:
+		return verbErrorf("priority", "priority is %d: want -%d to %d", v.Priority, verbPriorityMax, verbPriorityMax)
+	case v.TTLMs < 0:
+		return verbErrorf("ttl", "ttl is %d ms: want 1 or more", v.TTLMs)
+	case v.Limit < 0 || v.Limit > verbLimitMax:
+		return verbErrorf("limit", "limit is %d: want 1 to %d", v.Limit, verbLimitMax)
+	case v.Item == "" && (v.Op == renew || v.Op == release):
+		return verbErrorf("item", "item is not set: say where the payload names the item: payload, or payload.ip")
+	}
+	if err := verbOneOf("strategy", v.Strategy, pool.First, pool.LRU, pool.Random); err != nil {
+		return err
+	}
+	return verbOneOf("onDisconnect", v.OnDisconnect, pool.Keep, pool.ReleaseOnEnd, pool.ReleaseDirtyOnEnd)
+}
+
+// What the operations allow.
+const (
+	verbPriorityMax = 1000
+	verbLimitMax    = 1000 // of pool.list
+)
+
+// verbOneOf checks a value of a setting that may have a few, or none.
+func verbOneOf[T ~string](key, value string, allowed ...T) error {
+	if value == "" || slices.Contains(allowed, T(value)) {
+		return nil
+	}
+	texts := make([]string, len(allowed))
+	for i, a := range allowed {
+		texts[i] = string(a)
+	}
+	return verbErrorf(key, "%s is %q: want %s", key, value, verbList(texts, " or "))
+}
+
+// list makes one text of several: a, b or c.
+func verbList(texts []string, last string) string {
+	n := len(texts) - 1
+	if n < 1 {
+		return strings.Join(texts, "")
+	}
+	return strings.Join(texts[:n], ", ") + last + texts[n]
+}
+
+// compileSources parses what may be a path in the payload.
+func (v *Verb) compileSources() (err error) {
+	v.labels = slices.Sorted(maps.Keys(v.Select))
+	v.choices = make([][]verbSource, len(v.labels))
+	for i, label := range v.labels {
+		if label == "" {
+			return verbErrorf("select", "select has a label without a name")
+		}
+		if v.choices[i], err = parseVerbSources("select", v.Select[label]); err != nil {
+			return err
+		}
+		if len(v.choices[i]) == 0 {
+			return verbErrorf("select", "select has no value for label %s", label)
+		}
+	}
+	if v.ids, err = parseVerbSources("ids", v.IDs); err != nil {
+		return err
+	}
+	if v.owner, err = parseVerbSource("owner", v.Owner); err != nil {
+		return err
+	}
+	if v.item, err = parseVerbSource("item", v.Item); err != nil {
+		return err
+	}
+	if v.item.path == nil && v.Item != "" && (v.Item[0] != '=' || v.Item == "=") {
+		return verbErrorf("item", "item is %q: want where the payload names the item, payload or payload.ip, or = and an ID", v.Item)
+	}
+	if v.outcome, err = parseVerbSource("outcome", v.Outcome); err != nil {
+		return err
+	}
+	if v.outcome.path == nil {
+		return verbOneOf("outcome", v.outcome.text, pool.Clean, pool.Dirty, pool.Broken)
+	}
+	return nil
+}
+
+// Acquire returns the payload of lease.acquire that a request with this payload stands for. An error is a *pool.Error.
+func (v *Verb) Acquire(payload []byte) (wire.Acquire, error) {
+	want := wire.Want{Pool: v.Pool}
+	if v.Count != 0 {
+		want.Count = &v.Count
+	}
+	for i, label := range v.labels {
+		values, err := verbTexts(v.choices[i], payload)
+		if err != nil {
+			return wire.Acquire{}, err
+		}
+		if len(values) > 0 {
+			if want.Select == nil {
+				want.Select = make(wire.Select, len(v.labels))
+			}
+			want.Select[label] = values
+		}
+	}
+	var err error
+	if want.IDs, err = verbTexts(v.ids, payload); err != nil {
+		return wire.Acquire{}, err
+	}
+	a := wire.Acquire{Want: []wire.Want{want}, WaitMs: VerbWaitMaxMs, Strategy: v.Strategy, Priority: v.Priority, OnDisconnect: v.OnDisconnect}
+	if a.Owner, _, err = v.owner.one(payload); err != nil {
+		return wire.Acquire{}, err
+	}
+	if v.WaitMs != nil {
+		a.WaitMs = *v.WaitMs
+	}
+	if v.TTLMs != 0 {
+		a.TTLMs = &v.TTLMs
+	}
+	return a, nil
+}
+
+// ItemOf returns the ID of the item that a request with this payload renews or gives back. An error is a *pool.Error.
+func (v *Verb) ItemOf(payload []byte) (string, error) {
+	id, ok, err := v.item.one(payload)
+	if err == nil && (!ok || id == "") {
+		err = &pool.Error{Code: pool.BadPayload, Message: v.Item + " is absent or empty: it names the item"}
+	}
+	return id, err
+}
+
+// OutcomeOf returns how that item comes back. An error is a *pool.Error.
+func (v *Verb) OutcomeOf(payload []byte) (pool.Outcome, error) {
+	text, ok, err := v.outcome.one(payload)
+	if err != nil {
+		return "", err
+	}
+	if !ok || text == "" {
+		return pool.Clean, nil
+	}
+	switch outcome := pool.Outcome(text); outcome {
+	case pool.Clean, pool.Dirty, pool.Broken:
+		return outcome, nil
+	}
+	return "", &pool.Error{Code: pool.BadPayload, Message: fmt.Sprintf("%s is %.64q: want clean, dirty or broken", v.Outcome, text)}
+}
+
+// AppendResult appends, as one line of JSON, what becomes of the operation's result: a struct of package wire, or a pointer
+// to one.
+func (v *Verb) AppendResult(dst []byte, result any) ([]byte, error) {
+	if v.result == nil {
+		return appendVerbJSON(dst, result)
+	}
+	value := reflect.Indirect(reflect.ValueOf(result))
+	if !value.IsValid() || value.Type() != verbResults[v.Op] {
+		return dst, fmt.Errorf("the result of %s is a %T, not a %s", v.Op, result, verbResults[v.Op])
+	}
+	return v.result.append(dst, value)
+}
+
+// verbSource is where a text comes from: a path in the payload, or text itself.
+type verbSource struct {
+	source string // as it is written
+	path   []verbStep
+	text   string
+}
+
+func parseVerbSource(key, source string) (verbSource, error) {
+	s := verbSource{source: source, text: strings.TrimPrefix(source, "=")}
+	rest, ok := strings.CutPrefix(source, "payload")
+	if !ok || rest != "" && rest[0] != '.' && rest[0] != '[' {
+		return s, nil
+	}
+	path, err := parseVerbPath(source)
+	if err != nil {
+		return s, verbErrorf(key, "%s has %q, which is no path: %v", key, source, err)
+	}
+	s.path = path
+	return s, nil
+}
+
+func parseVerbSources(key string, sources []string) ([]verbSource, error) {
+	var parsed []verbSource
+	for _, source := range sources {
+		s, err := parseVerbSource(key, source)
+		if err != nil {
+			return nil, err
+		}
+		parsed = append(parsed, s)
+	}
+	return parsed, nil
+}
+
+// one returns the text, false if it is not there.
+func (s *verbSource) one(payload []byte) (string, bool, error) {
+	if s.path == nil {
+		return s.text, true, nil
+	}
+	raw, err := verbFind(payload, s.path[1:])
+	if err != nil {
+		return "", false, err
+	}
+	text, ok := verbText(raw)
+	if !ok && !isVerbNull(raw) {
+		err = &pool.Error{Code: pool.BadPayload, Message: fmt.Sprintf("%s is %.64q: want a string", s.source, raw)}
+	}
+	return text, ok, err
+}
+
+// verbTexts returns the texts that several sources have together: a path may lead to an array.
+func verbTexts(sources []verbSource, payload []byte) ([]string, error) {
+	var texts []string
+	for i := range sources {
+		s := &sources[i]
+		if s.path == nil {
+			texts = append(texts, s.text)
+			continue
+		}
+		raw, err := verbFind(payload, s.path[1:])
+		if err != nil {
+			return nil, err
+		}
+		var several []json.RawMessage
+		switch {
+		case isVerbNull(raw):
+		case raw[0] == '[':
+			if err := json.Unmarshal(raw, &several); err != nil {
+				return nil, verbNotJSON(err)
+			}
+		default:
+			several = append(several, raw)
+		}
+		for _, one := range several {
+			text, ok := verbText(one)
+			if !ok {
+				return nil, &pool.Error{Code: pool.BadPayload, Message: fmt.Sprintf("%s is %.64q: want a string, or an array of strings", s.source, raw)}
+			}
+			texts = append(texts, text)
+		}
+	}
+	return texts, nil
+}
+
+// verbText returns a string's text, or a number or bool as it is written.
+func verbText(raw json.RawMessage) (string, bool) {
+	if isVerbNull(raw) || raw[0] == '{' || raw[0] == '[' {
+		return "", false
+	}
+	if raw[0] != '"' {
+		return string(raw), true
+	}
+	var text string
+	return text, json.Unmarshal(raw, &text) == nil
+}
+
+func isVerbNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }
+
+func verbNotJSON(err error) error {
+	return &pool.Error{Code: pool.BadPayload, Message: "the payload is not JSON: " + err.Error()}
+}
+
+// verbFind returns what is at the end of a path in JSON, nil if it leads nowhere.
+func verbFind(p json.RawMessage, path []verbStep) (json.RawMessage, error) {
+	p = bytes.TrimSpace(p)
+	for _, step := range path {
+		switch {
+		case len(p) == 0:
+			return nil, nil
+		case p[0] == '{' && step.name != "":
+			var members map[string]json.RawMessage
+			if err := json.Unmarshal(p, &members); err != nil {
+				return nil, verbNotJSON(err)
+			}
+			p = members[step.name]
+		case p[0] == '[' && step.name == "":
+			var elements []json.RawMessage
+			if err := json.Unmarshal(p, &elements); err != nil {
+				return nil, verbNotJSON(err)
+			}
+			if step.index >= len(elements) {
+				return nil, nil
+			}
+			p = elements[step.index]
+		default:
+			return nil, nil
+		}
+	}
+	if len(path) == 0 && len(p) > 0 && !json.Valid(p) {
+		return nil, &pool.Error{Code: pool.BadPayload, Message: "the payload is not JSON"}
+	}
+	return p, nil
+}
+
+// verbStep is a step of a path: a member of an object, or with no name an element of an array.
+type verbStep struct {
+	name  string
+	index int
+}
+
+// verbIndexMax is the highest index that a path may have.
+const verbIndexMax = 1<<20 - 1
+
+// parseVerbPath parses a path: a name, and behind it any number of .name, ["name"] and [index].
+func parseVerbPath(text string) ([]verbStep, error) {
+	var path []verbStep
+	for rest := "." + text; rest != ""; {
+		if rest[0] == '.' {
+			rest = rest[1:]
+			end := strings.IndexAny(rest, ".[]")
+			if end < 0 {
+				end = len(rest)
+			}
+			if end == 0 {
+				return nil, errors.New("a name is missing")
+			}
+			path = append(path, verbStep{name: rest[:end]})
+			rest = rest[end:]
+			continue
+		}
+		if rest[0] != '[' {
+			return nil, fmt.Errorf("there is a %q too much", rest[0])
+		}
+		step, tail, err := cutVerbBracket(rest[1:])
+		if err != nil {
+			return nil, err
+		}
+		path = append(path, step)
+		rest = tail
+		if rest != "" && rest[0] != '.' && rest[0] != '[' {
+			return nil, errors.New("behind ] comes . or [")
+		}
+	}
+	return path, nil
+}
+
+// cutVerbBracket parses what follows a [, and returns what follows its ].
+func cutVerbBracket(text string) (verbStep, string, error) {
+	if strings.HasPrefix(text, `"`) {
+		quoted, err := strconv.QuotedPrefix(text)
+		var name string
+		if err == nil {
+			err = json.Unmarshal([]byte(quoted), &name)
+		}
+		tail, closed := strings.CutPrefix(text[len(quoted):], "]")
+		if err != nil || name == "" || !closed {
+			return verbStep{}, "", errors.New(`in [] stands a number, or a name such as ["a.b"]`)
+		}
+		return verbStep{name: name}, tail, nil
+	}
+	digits, tail, closed := strings.Cut(text, "]")
+	if !closed {
+		return verbStep{}, "", errors.New("a ] is missing")
+	}
+	index, err := strconv.ParseUint(digits, 10, 32)
+	if err != nil || index > verbIndexMax {
+		return verbStep{}, "", fmt.Errorf(`in [] stands a number up to %d, or a name such as ["a.b"]`, verbIndexMax)
+	}
+	return verbStep{index: int(index)}, tail, nil
+}
+
+// verbTemplate makes a result: JSON with gaps, and what goes into each.
+type verbTemplate struct {
+	gaps []verbGap
+	tail []byte
+}
+
+type verbGap struct {
+	before []byte // the JSON between the gap before and this one
+	get    []verbGetter
+	rest   []verbStep // within attrs, which are any JSON
+}
+
+// verbGetter is a step in a Go value: an element of a slice, a field of a struct, or an entry of a map.
+type verbGetter struct {
+	index int
+	key   reflect.Value // of a map
+}
+
+func compileVerbTemplate(text json.RawMessage, op string) (*verbTemplate, error) {
+	trimmed := bytes.TrimSpace(text)
+	if !json.Valid(trimmed) {
+		return nil, errors.New("result is not JSON")
+	}
+	if trimmed[0] != '{' {
+		return nil, fmt.Errorf("result is %.64s: want an object, such as {id: \"items[0].id\"}, since old clients get nothing else", trimmed)
+	}
+	c := verbTemplateCompiler{decoder: json.NewDecoder(bytes.NewReader(trimmed)), op: op}
+	c.decoder.UseNumber()
+	if err := c.value("result"); err != nil {
+		return nil, err
+	}
+	return &verbTemplate{c.gaps, c.literal}, nil
+}
+
+type verbTemplateCompiler struct {
+	decoder *json.Decoder
+	op      string
+	gaps    []verbGap
+	literal []byte // behind the last gap
+}
+
+// value compiles the next value.
+func (c *verbTemplateCompiler) value(where string) error {
+	token, err := c.decoder.Token()
+	if err != nil {
+		return err
+	}
+	switch token := token.(type) {
+	case json.Delim:
+		if token == '{' {
+			return c.object(where)
+		}
+		return c.array(where)
+	case string:
+		return c.text(where, token)
+	default: // a number, true, false, null
+		c.literal, err = appendVerbJSON(c.literal, token)
+		return err
+	}
+}
+
+func (c *verbTemplateCompiler) object(where string) (err error) {
+	c.literal = append(c.literal, '{')
+	for first := true; c.decoder.More(); first = false {
+		token, err := c.decoder.Token()
+		if err != nil {
+			return err
+		}
+		name, _ := token.(string)
+		if where == "result" && name == "type" {
+			return errors.New("result has a member type, which old clients do not get: choose another name")
+		}
+		if !first {
+			c.literal = append(c.literal, ',')
+		}
+		if c.literal, err = appendVerbJSON(c.literal, name); err != nil {
+			return err
+		}
+		c.literal = append(c.literal, ':')
+		if err := c.value(where + "." + name); err != nil {
+			return err
+		}
+	}
+	c.literal = append(c.literal, '}')
+	_, err = c.decoder.Token()
+	return err
+}
+
+func (c *verbTemplateCompiler) array(where string) error {
+	c.literal = append(c.literal, '[')
+	for i := 0; c.decoder.More(); i++ {
+		if i > 0 {
+			c.literal = append(c.literal, ',')
+		}
+		if err := c.value(fmt.Sprintf("%s[%d]", where, i)); err != nil {
+			return err
+		}
+	}
+	c.literal = append(c.literal, ']')
+	_, err := c.decoder.Token()
+	return err
+}
+
+// text compiles a string: a path, or a text behind =.
+func (c *verbTemplateCompiler) text(where, text string) (err error) {
+	if literal, ok := strings.CutPrefix(text, "="); ok {
+		c.literal, err = appendVerbJSON(c.literal, literal)
+		return err
+	}
+	path, err := parseVerbPath(text)
+	gap := verbGap{before: c.literal}
+	if err == nil {
+		gap.get, gap.rest, err = bindVerbPath(path, c.op)
+	}
+	if err != nil {
+		return fmt.Errorf("%s is %q: %w (a text of its own is written %q)", where, text, err, "="+text)
+	}
+	c.gaps = append(c.gaps, gap)
+	c.literal = nil
+	return nil
+}
+
+// bindVerbPath finds the way of a path in the result of an operation. The rest of it lies in JSON.
+func bindVerbPath(path []verbStep, op string) (get []verbGetter, rest []verbStep, err error) {
+	t := verbResults[op]
+	what := "the result of " + op
+	for i, step := range path {
+		switch {
+		case t == reflect.TypeFor[json.RawMessage]():
+			return get, path[i:], nil
+		case t.Kind() == reflect.Struct && step.name != "":
+			names := make([]string, t.NumField())
+			for f := range names {
+				names[f], _, _ = strings.Cut(t.Field(f).Tag.Get("json"), ",")
+			}
+			f := slices.Index(names, step.name)
+			if f < 0 {
+				return nil, nil, fmt.Errorf("%s has no %s, but %s", what, step.name, verbList(names, " and "))
+			}
+			get = append(get, verbGetter{index: f})
+			t, what = t.Field(f).Type, step.name
+		case t.Kind() == reflect.Map && step.name != "":
+			get = append(get, verbGetter{key: reflect.ValueOf(step.name)})
+			t, what = t.Elem(), step.name
+		case t.Kind() == reflect.Slice && step.name == "":
+			get = append(get, verbGetter{index: step.index})
+			t, what = t.Elem(), fmt.Sprintf("%s[%d]", what, step.index)
+		case t.Kind() == reflect.Slice:
+			return nil, nil, fmt.Errorf("%s is an array: want %s[0] before .%s", what, what, step.name)
+		case step.name == "":
+			return nil, nil, fmt.Errorf("%s is no array", what)
+		default:
+			return nil, nil, fmt.Errorf("%s is no object", what)
+		}
+	}
+	return get, nil, nil
+}
+
+func (t *verbTemplate) append(dst []byte, result reflect.Value) ([]byte, error) {
+	var err error
+	for i := range t.gaps {
+		dst = append(dst, t.gaps[i].before...)
+		if dst, err = t.gaps[i].append(dst, result); err != nil {
+			return dst, err
+		}
+	}
+	return append(dst, t.tail...), nil
+}
+
+func (g *verbGap) append(dst []byte, v reflect.Value) ([]byte, error) {
+	const null = "null"
+	for _, get := range g.get {
+		switch v.Kind() {
+		case reflect.Struct:
+			v = v.Field(get.index)
+		case reflect.Map:
+			if v = v.MapIndex(get.key); !v.IsValid() {
+				return append(dst, null...), nil
+			}
+		default: // a slice
+			if get.index >= v.Len() {
+				return append(dst, null...), nil
+			}
+			v = v.Index(get.index)
+		}
+	}
+	switch v.Kind() {
+	case reflect.Int, reflect.Int64:
+		return strconv.AppendInt(dst, v.Int(), 10), nil
+	case reflect.Uint64:
+		return strconv.AppendUint(dst, v.Uint(), 10), nil
+	case reflect.String:
+		return appendVerbJSON(dst, v.String())
+	case reflect.Slice, reflect.Map:
+		if v.IsNil() {
+			return append(dst, null...), nil
+		}
+	}
+	if len(g.rest) == 0 {
+		return appendVerbJSON(dst, v.Interface())
+	}
+	raw, err := verbFind(v.Bytes(), g.rest)
+	if err != nil || len(raw) == 0 {
+		return append(dst, null...), nil //nolint:nilerr // attrs that are no JSON have nothing at the end of any path
+	}
+	return appendVerbJSON(dst, raw)
+}
+
+// appendVerbJSON appends v as one line of JSON.
+func appendVerbJSON(dst []byte, v any) ([]byte, error) {
+	err := encoder.EncodeInto(&dst, v, encoder.CompactMarshaler|encoder.ValidateString|encoder.SortMapKeys)
+	return dst, err
+}
