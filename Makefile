@@ -10,8 +10,8 @@ FUZZTIME ?= 10s # for each target
 nested := $(patsubst %/go.mod,%,$(wildcard bench/peers/go.mod))
 
 .PHONY: run
-run: build ## start kassad with types to try things with; Ctrl-C ends it
-	@exec bin/kassad --demo
+run: build ## start kassad with example pools, kept in data/, and types to try things with; Ctrl-C ends it
+	@exec bin/kassad --demo --config cmd/kassad/example.yaml --data data
 
 .PHONY: build
 build: ## build bin/kassad and bin/kassa
