@@ -145,6 +145,9 @@ func openChunk(chunk []byte) (first uint64, clock int64, events dec, err error) 
 
 func nextEvent(d *dec) (event, error) {
 	kind := d.byte()
+	if len(d.p) == 0 {
+		return nil, errTruncated // the length is always there
+	}
 	body := dec{p: d.bytes()}
 	ev := newEvent(kind)
 	if ev == nil {

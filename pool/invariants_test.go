@@ -365,23 +365,6 @@ func (m *Machine) checkRecords() {
 		want(dirty[r] == min(1, dirty[r]) && (dirty[r] == 1) == (x.gen == m.ck.gen), "record %q is %d times among the changed", e, dirty[r])
 		want(dirty[r] == 1 || pending[r] || x.stored && x.hash == h, "record %q has changed unseen", e)
 	}
-	for _, p := range m.pools {
-		add(p)
-		for _, it := range p.items {
-			add(it)
-		}
-	}
-	for _, x := range m.leases {
-		add(x)
-	}
-	for _, x := range m.waits {
-		add(x)
-	}
-	for _, x := range m.sessions {
-		add(x)
-	}
-	for _, x := range m.keys {
-		add(x)
-	}
+	m.records(add)
 	want(sum == m.Hash(), "the hash is %x, computed anew %x", m.Hash(), sum)
 }

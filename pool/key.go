@@ -133,6 +133,9 @@ func (ev *keyedEvent) get(d *dec) {
 }
 
 func (ev *keyedEvent) apply(m *Machine) error {
+	if k := m.keys[ev.keyName]; k != nil && m.waits[k.wait] != nil || ev.until == 0 {
+		return fmt.Errorf("key %q can not be settled", ev.key)
+	}
 	m.setKey(ev.keyName, ev.hash, 0, ev.reply, ev.until)
 	return nil
 }
@@ -161,8 +164,8 @@ func (ev *keyForgotten) get(d *dec) { ev.client, ev.key = d.string(), d.string()
 
 func (ev *keyForgotten) apply(m *Machine) error {
 	k := m.keys[ev.keyName]
-	if k == nil {
-		return fmt.Errorf("client %q has no key %q", ev.client, ev.key)
+	if k == nil || m.waits[k.wait] != nil {
+		return fmt.Errorf("client %q has no key %q, or waits under it", ev.client, ev.key)
 	}
 	m.drop(k)
 	m.keysDue.remove(k)

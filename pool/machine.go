@@ -263,6 +263,11 @@ func (m *Machine) Loaded(mark Mark) error {
 		}
 	}
 	m.linkLeases()
+	for _, k := range m.keys {
+		if w := m.waits[k.wait]; k.until == 0 && (w == nil || w.keyed != k.keyName) {
+			return fmt.Errorf("pool: key %q waits for %d, which does not wait", k.keyName.key, k.wait)
+		}
+	}
 	return m.linkWaits()
 }
 

@@ -11,7 +11,7 @@ import (
 
 // world is a machine with a clock, a journal of what it did, and a way to start again from it.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	m      *pool.Machine
 	now    int64
 	cfg    pool.Config
@@ -25,7 +25,7 @@ type chunk struct {
 	data []byte
 }
 
-func newWorld(t *testing.T, cfg pool.Config, specs ...pool.Spec) *world {
+func newWorld(t testing.TB, cfg pool.Config, specs ...pool.Spec) *world {
 	w := &world{t: t, m: pool.New(cfg), now: 1_000_000, cfg: cfg, store: map[string]string{}}
 	w.must(&pool.Configure{Pools: specs})
 	return w

@@ -525,6 +525,10 @@ func (m *Machine) park(c *Acquire, req *request, wants []resolved, r *Reply) {
 	}
 	m.emit(ev)
 	r.Waiting, r.Rev = m.rev, m.rev
+	// Who has waited less in other lines comes before the first of this one, which may want more than is free.
+	if w := m.waits[m.rev]; w.line != nil && m.servable(w.line, nil) == w {
+		m.serve(w)
+	}
 }
 
 // whyNot says which want can not be met now.
@@ -636,6 +640,9 @@ func (m *Machine) addWait(w *wait) error {
 		if m.byName[w.wants[i].Pool] == nil {
 			return fmt.Errorf("wait %d is for pool %q, which is not there", w.id, w.wants[i].Pool)
 		}
+	}
+	if k := m.keys[w.keyed]; w.keyed.key != "" && (k == nil || k.wait != w.id) {
+		return fmt.Errorf("wait %d is not that of its key", w.id)
 	}
 	m.waits[w.id] = w
 	m.waitsDue.set(w, w.id, w.until)

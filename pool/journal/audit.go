@@ -69,11 +69,11 @@ func (fs noLogs) List(dir string) ([]string, error) {
 
 // lastBatch returns the number of the last batch: each has one of these three keys.
 func lastBatch(db *pebble.DB) (uint64, error) {
-	mark, _, err := getMark(db)
+	mark, err := getMark(db)
 	if err != nil {
 		return 0, err
 	}
-	epoch, _, err := getEpoch(db)
+	epoch, err := getEpoch(db)
 	if err != nil {
 		return 0, err
 	}

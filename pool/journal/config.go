@@ -14,15 +14,16 @@ type Config struct {
 
 	ReserveBytes int64 // Journal.Full is true below that much free room, in bytes; default 64 MiB
 
-	// Chunks that the last checkpoint covers are kept, for Read, as long as they are no older than RetainAge and no more
-	// than RetainBytes; a zero of both keeps none, a zero of one is no limit.
+	// Chunks that the last checkpoint covers are kept, for Read, as long as they are no older than RetainAge, by the clocks
+	// of the marks, and no more than RetainBytes; a zero of both keeps none, a zero of one is no limit. They go by whole
+	// checkpoints, when one is made.
 	RetainBytes int64
 	RetainAge   time.Duration
 
 	Log *slog.Logger // default: slog.Default(). Pebble's chatter goes there as debug
 
-	// OnFatal is called once, from any goroutine, with what has ended all writing. The process should be ended then and
-	// started anew: a new Recover tells what is durable. Default: nothing beyond an entry in Log.
+	// OnFatal is called once, in a goroutine of its own, with what has ended all writing after Recover. The process should
+	// be ended then and started anew: a new Recover tells what is durable. Default: nothing beyond an entry in Log.
 	OnFatal func(error)
 
 	memTable uint64 // in bytes; default: what options says

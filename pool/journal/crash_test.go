@@ -15,7 +15,7 @@ func TestPowerLoss(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	rng := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d", seed)
-	for next := more(t, 15); next(); {
+	for next := more(t, 8); next(); {
 		m := newModel(rng)
 		retain := []int64{0, 20 << 10}[rng.IntN(2)]
 		fs := vfs.NewCrashableMem()

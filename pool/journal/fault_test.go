@@ -84,7 +84,7 @@ func faults(t *testing.T) {
 	t.Logf("seed %d", seed)
 	counts := map[string]int{}
 	var worst time.Duration // of a Wait
-	for next := more(t, 150); next(); {
+	for next := more(t, 80); next(); {
 		fs := vfs.NewCrashableMem()
 		m := newModel(rng)
 		m.chunk = 600

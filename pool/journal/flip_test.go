@@ -228,7 +228,7 @@ func (o outcome) count(t *testing.T, into map[string]*tally, name string) {
 
 func report(t *testing.T, what string, tallies map[string]*tally) {
 	for kind, n := range tallies {
-		t.Logf("%s: %-8s %5d whole, %5d whole but for what Verify finds, %5d refused, %5d without the last op", what, kind, n.whole, n.found, n.refused, n.lostTail)
+		t.Logf("%s: %-8s %5d whole, %5d more but for what Verify finds, %5d refused, %5d without the last", what, kind, n.whole, n.found, n.refused, n.lostTail)
 	}
 }
 
@@ -238,7 +238,7 @@ func TestFlip(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d", seed)
 	tallies := map[string]*tally{}
-	for next := more(t, 2); next(); {
+	for next := more(t, 1); next(); {
 		for _, r := range relics(t, rng) {
 			if o := r.open(t, "as it is", r.files.with(t, "store", "", nil), true); o.refused != nil || o.lost != 0 {
 				t.Fatalf("%s, as it is: %+v", r.name, o)
@@ -248,7 +248,7 @@ func TestFlip(t *testing.T) {
 				if len(was) == 0 {
 					continue
 				}
-				for range 20 {
+				for range 8 {
 					at := rng.IntN(len(was))
 					if rng.IntN(2) == 0 {
 						at = min(at, rng.IntN(1+len(was)/10))
@@ -282,11 +282,11 @@ func TestCut(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d", seed)
 	tallies := map[string]*tally{}
-	for next := more(t, 2); next(); {
+	for next := more(t, 1); next(); {
 		for _, r := range relics(t, rng) {
 			for _, name := range r.files.names() {
 				was := r.files[name]
-				for i := range 6 {
+				for i := range 4 {
 					what, cut := name+" is gone", []byte(nil)
 					if i > 0 {
 						n := rng.IntN(len(was) + 1)

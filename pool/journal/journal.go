@@ -20,8 +20,9 @@ type Journal interface {
 	// kept after return.
 	Checkpoint(m Mark, records []Record) Ticket
 
-	// Read calls fn with each appended chunk behind after, in order, up to the last one appended at the time of the call.
-	// It returns ErrGone, before any call of fn, when some of these are kept no longer.
+	// Read calls fn with each chunk behind after, in order, up to the last one known to be durable at the time of the call:
+	// what is not may never have been. It returns ErrGone, before any call of fn, when some of these are kept no longer.
+	// While it is under way, what it reads is kept on disk, and Close waits.
 	Read(ctx context.Context, after uint64, fn func(seq uint64, chunk []byte) error) error
 
 	// Backup makes a consistent copy, which Open takes, in the new directory dir, while the journal runs.
@@ -71,8 +72,8 @@ var (
 	// ErrGone is what Read returns when chunks behind after are kept no longer.
 	ErrGone = errors.New("journal: chunks are kept no longer")
 
-	// ErrDamaged is what Open, Recover, Read and Verify return when what is on disk is not what was written: nothing is
-	// changed on disk then, and nothing wrong is handed out. A backup is to be restored.
+	// ErrDamaged is what Open, Recover, Read and Verify return when what is on disk is not what was written: the rest is
+	// not handed out then. A backup is to be restored.
 	ErrDamaged = errors.New("journal: damaged")
 
 	// ErrLocked is what Open returns when another process, or this one, has the store open.

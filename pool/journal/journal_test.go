@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -283,18 +284,25 @@ func TestFull(t *testing.T) {
 		}))})
 	for _, free := range []uint64{2000, 999, 1000} {
 		fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: free})
-		p.fullChecked.Store(0)
+		p.fullChecked.Store(0) // as a second later
 		if p.Full() != (free < 1000) {
 			t.Errorf("%d bytes free: %v", free, p.Full())
 		}
 	}
 	full.Store(true)
 	seq := uint64(0)
-	for !p.Full() {
-		seq++
-		must(t, p.Append(seq, make([]byte, 1000)).Wait())
+	var flying []Ticket
+	for !p.Full() { // the last of these may have to wait for room
+		if len(flying) < 300 {
+			seq++
+			flying = append(flying, p.Append(seq, make([]byte, 1000)))
+		}
+		runtime.Gosched()
 	}
 	full.Store(false) // there is room again
+	for _, ticket := range flying {
+		must(t, ticket.Wait())
+	}
 	for p.Full() {
 		seq++
 		must(t, p.Append(seq, make([]byte, 1000)).Wait())

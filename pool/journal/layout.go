@@ -68,9 +68,9 @@ func seal(key, value []byte) {
 	binary.BigEndian.PutUint32(value[1:], checksum(key, value))
 }
 
-// unseal checks a value that has min bytes at least, and returns what follows its seal.
-func unseal(key, value []byte, min int) ([]byte, error) {
-	if len(value) < max(min, sealSize) {
+// unseal checks a value that has least bytes or more, and returns what follows its seal.
+func unseal(key, value []byte, least int) ([]byte, error) {
+	if len(value) < max(least, sealSize) {
 		return nil, fmt.Errorf("%w: what is under key %.40x is cut off", ErrDamaged, key)
 	}
 	if checksum(key, value) != binary.BigEndian.Uint32(value[1:]) {

@@ -183,13 +183,13 @@ func (m *model) cut(k int) {
 // checkRead compares what Read yields with the first ops: at least so many, and at most so many.
 func (m *model) checkRead(t *testing.T, p *Pebble, least, most int) error {
 	t.Helper()
-	gone, i, min := p.gone.Load(), 0, 0
+	gone, i, few := p.gone.Load(), 0, 0
 	var want []op
 	for k, o := range m.ops[:most] {
 		if o.mark == nil && o.seq > gone {
 			want = append(want, o)
 			if k < least {
-				min = len(want)
+				few = len(want)
 			}
 		}
 	}
@@ -200,8 +200,8 @@ func (m *model) checkRead(t *testing.T, p *Pebble, least, most int) error {
 		i++
 		return nil
 	})
-	if err == nil && i < min {
-		t.Errorf("Read yields %d chunks, and not %d to %d", i, min, len(want))
+	if err == nil && i < few {
+		t.Errorf("Read yields %d chunks, and not %d to %d", i, few, len(want))
 	}
 	return err
 }

@@ -83,7 +83,7 @@ func open(cfg Config, readOnly bool) (*Pebble, error) {
 	p.lock = lock
 	if err := errors.Join(p.guard.run(p.open), p.guard.err()); err != nil {
 		if p.db != nil {
-			p.guard.run(p.db.Close)
+			err = errors.Join(err, p.guard.run(p.db.Close))
 		}
 		if !p.guard.isStuck() { // else Pebble still has its hands on the store
 			lock.Close()
@@ -163,11 +163,11 @@ func (p *Pebble) Recover(r Recovery) (uint64, error) {
 }
 
 func (p *Pebble) recover(r Recovery) error {
-	mark, _, err := getMark(p.db)
+	mark, err := getMark(p.db)
 	if err != nil {
 		return err
 	}
-	epoch, _, err := getEpoch(p.db)
+	epoch, err := getEpoch(p.db)
 	if err != nil {
 		return err
 	}

@@ -8,32 +8,32 @@ import (
 )
 
 // get calls read with what is under key, if there is something.
-func get(db *pebble.DB, key []byte, read func(value []byte) error) (found bool, err error) {
+func get(db *pebble.DB, key []byte, read func(value []byte) error) error {
 	value, closer, err := db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return false, nil
+		return nil
 	}
 	if err != nil {
-		return false, diagnosed(err)
+		return diagnosed(err)
 	}
 	defer closer.Close()
-	return true, read(value)
+	return read(value)
 }
 
-func getMark(db *pebble.DB) (m markValue, found bool, err error) {
-	found, err = get(db, keyMark, func(value []byte) (err error) {
+func getMark(db *pebble.DB) (m markValue, err error) {
+	err = get(db, keyMark, func(value []byte) (err error) {
 		m, err = readMark(value)
 		return err
 	})
-	return m, found, err
+	return m, err
 }
 
-func getEpoch(db *pebble.DB) (e epochValue, found bool, err error) {
-	found, err = get(db, keyEpoch, func(value []byte) (err error) {
+func getEpoch(db *pebble.DB) (e epochValue, err error) {
+	err = get(db, keyEpoch, func(value []byte) (err error) {
 		e, err = readEpoch(value)
 		return err
 	})
-	return e, found, err
+	return e, err
 }
 
 // lastChunk returns the last chunk and its seq, or zeros. Its bytes are not set.
