@@ -86,6 +86,7 @@ func FuzzLoad(f *testing.F) {
 	for i, r := range records {
 		f.Add(uint8(i), r.Key, r.Value, true)
 	}
+	f.Add(uint8(10), []byte("b"), []byte{0}, true) // a wait whose key is not there
 	f.Fuzz(func(t *testing.T, at uint8, key, value []byte, replace bool) {
 		m := pool.New(pool.Config{})
 		for i, r := range records {

@@ -482,8 +482,8 @@ func (m *Machine) release(l *lease, items []*item, outcome Outcome, cause Cause)
 	m.emit(ev)
 	freed := ev.items
 	ev.items = nil // serving releases nothing, but what it grants must not find these
+	m.serveItems(freed)
 	for _, it := range freed {
-		m.serveItem(it)
 		m.goneIfEmpty(it.pool)
 	}
 	clear(freed)

@@ -37,6 +37,64 @@ func (m *Machine) serveItem(it *item) {
 	}
 }
 
+// serveItems looks who gets items that have become free at once.
+func (m *Machine) serveItems(items []*item) {
+	if len(items) == 1 {
+		m.serveItem(items[0])
+		return
+	}
+	var lines []*line
+	var aside []*wait
+	seen := make(map[any]bool)
+	once := func(x any) bool {
+		was := seen[x]
+		seen[x] = true
+		return !was
+	}
+	for _, it := range items {
+		if !it.free {
+			continue
+		}
+		if l := it.pool.itemLines[it]; l != nil {
+			lines = append(lines, l)
+		}
+		if once(it.class) {
+			for _, l := range it.class.lines {
+				if once(l) {
+					lines = append(lines, l)
+				}
+			}
+		}
+		if once(it.pool) {
+			aside = append(aside, it.pool.complex...)
+		}
+	}
+	if !m.serveBest(lines, aside) {
+		m.lookAgainAt(lines, aside)
+	}
+}
+
+// serveBest serves of these lines and waits, some of which may have been served already, those who can be, the best first.
+// It reports whether it is done.
+func (m *Machine) serveBest(lines []*line, aside []*wait) bool {
+	for range serveMax {
+		var best *wait
+		for _, l := range lines {
+			best = m.servable(l, best)
+		}
+		for _, w := range aside {
+			if w.queuedAside && (best == nil || w.sooner(best)) && m.servableAside(w) {
+				best = w
+			}
+		}
+		if best == nil {
+			return true
+		}
+		m.serve(best)
+	}
+	return false
+}
+
 // sooner is the order of waits of which one is in no line: by priority, then first come.
 func (w *wait) sooner(x *wait) bool {
 	return w.priority > x.priority || w.priority == x.priority && w.id < x.id
@@ -88,7 +146,11 @@ func (m *Machine) serve(w *wait) {
 		err = m.overQuota(w.client, w.resolved)
 	}
 	if err != nil {
+		l := w.line
 		m.giveUp(w, err)
+		if l != nil {
+			m.lookAgain(l) // what is free may be enough for the next
+		}
 		return
 	}
 	if !m.pick(w.resolved, w.strategy) {
@@ -154,33 +216,11 @@ func (m *Machine) serveBehind(w *wait) {
 	}
 }
 
-// serveChanged looks at waits that have come back, and at lines in which others are first now.
+// serveChanged looks at waits that have come back, and at lines in which others are first now: who may want what has left,
+// so that Tick looks again.
 func (m *Machine) serveChanged(lines []*line, back []*wait) {
-	for n := 0; n < serveMax; n++ {
-		var best *wait
-		for _, l := range lines {
-			best = m.servable(l, best)
-		}
-		for _, w := range back {
-			if w.queuedAside && (best == nil || w.sooner(best)) && m.servableAside(w) {
-				best = w
-			}
-		}
-		if best == nil {
-			break
-		}
-		m.serve(best)
-	}
-	for _, l := range lines { // whose first may want what has left
-		m.lookAgain(l)
-	}
-	for _, w := range back {
-		if w.queuedAside {
-			for _, p := range m.poolsOf(w) {
-				m.lookAgainAside(p)
-			}
-		}
-	}
+	m.serveBest(lines, back)
+	m.lookAgainAt(lines, back)
 }
 
 // cameBack looks at waits that are no longer passed over.
@@ -223,6 +263,20 @@ func (m *Machine) lookAgain(l *line) {
 	if !l.again && l.root != nil {
 		l.again = true
 		m.relook = append(m.relook, l)
+	}
+}
+
+// lookAgainAt has Tick look at lines, and at waits that are in none.
+func (m *Machine) lookAgainAt(lines []*line, aside []*wait) {
+	for _, l := range lines {
+		m.lookAgain(l)
+	}
+	for _, w := range aside {
+		if w.queuedAside {
+			for _, p := range m.poolsOf(w) {
+				m.lookAgainAside(p)
+			}
+		}
 	}
 }
 

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/kassa-go/kassa/client"
@@ -18,33 +20,154 @@ import (
 // execute does what o.args say.
 func (o *options) execute(ctx context.Context, t terminal) error {
 	if len(o.args) == 0 {
-		return usagef("a command is needed: request, send or ping (kassa --help tells more)")
+		return usagef("a command is needed: request, send, ping, lease, pool, watch or explain (kassa --help tells more)")
 	}
 	command, args := o.args[0], o.args[1:]
+	if command == "lease" || command == "pool" {
+		if len(args) == 0 {
+			return usagef("%s needs to be told what to do: kassa %s %s (kassa --help tells more)", command, command, strings.Join(verbsOf(command), "|"))
+		}
+		command, args = command+" "+args[0], args[1:]
+	}
+	v, ok := verbs[command]
+	noun, _, hasNoun := strings.Cut(command, " ")
 	switch {
-	case command != "request" && command != "send" && command != "ping":
-		return usagef("there is no command %q, only request, send and ping", command)
-	case command == "ping" && len(args) > 0:
-		return usagef("ping takes no arguments")
-	case command != "ping" && len(args) == 0:
-		return usagef("%s needs a type: kassa %s TYPE [PAYLOAD|-]", command, command)
-	case command != "ping" && len(args) > 2:
-		return usagef("%s takes a type and one payload, in quotes if it has spaces: kassa %s TYPE '{\"a\": 1}'", command, command)
-	case command != "ping" && len(args[0]) > codec.TypeBytesMax:
+	case !ok && hasNoun:
+		return usagef("there is no command %q, only %s %s", command, noun, strings.Join(verbsOf(noun), ", "))
+	case !ok:
+		return usagef("there is no command %q, only request, send, ping, lease, pool, watch and explain", command)
+	case len(args) < v.argsMin || v.argsMax >= 0 && len(args) > v.argsMax:
+		return usagef("%s: kassa %s", v.wrongArgs(command, len(args)), strings.TrimSpace(command+" "+v.args))
+	case v.typed && len(args[0]) > codec.TypeBytesMax:
 		return usagef("the type has %d bytes, %d at most are allowed", len(args[0]), codec.TypeBytesMax)
-	case command != "ping" && args[0] == "":
-		return usagef("the type is empty")
+	case slices.Contains(args[:v.argsMin], ""):
+		return usagef("%s is empty: kassa %s %s", v.argName(slices.Index(args, "")), command, v.args)
 	case len(o.key) > codec.KeyBytesMax:
 		return usagef("the key has %d bytes, %d at most are allowed", len(o.key), codec.KeyBytesMax)
-	case command != "ping" && o.pings > 0:
-		return usagef("-n is for ping")
-	case command == "ping" && o.key != "":
-		return usagef("--key is not for ping")
 	}
-	if command == "ping" {
-		return o.ping(ctx, t)
+	for _, flag := range o.given {
+		if !slices.Contains(strings.Fields(v.flags), flag) {
+			return usagef("%s is not for %s, only for %s", flagName(flag), command, strings.Join(verbsWith(flag), ", "))
+		}
 	}
-	return o.ask(ctx, t, client.Request{Type: args[0], Key: o.key, OneWay: command == "send"}, args[1:])
+	return v.run(o, ctx, t, args)
+}
+
+// verb is what the program can do.
+type verb struct {
+	args             string // as --help shows them
+	argsMin, argsMax int    // below 0: any number
+	typed            bool   // the first of them is the type of a request
+	flags            string // those that are for it, besides those that are for all
+	run              func(*options, context.Context, terminal, []string) error
+}
+
+// verbs are all of them, by name.
+var verbs = map[string]verb{
+	"request": {"TYPE [PAYLOAD|-]", 1, 2, true, "key", (*options).request},
+	"send":    {"TYPE [PAYLOAD|-]", 1, 2, true, "key", (*options).send},
+	"ping":    {"", 0, 0, false, "count", (*options).ping},
+
+	"lease acquire": {"POOL", 1, 1, false, "key count select ids ttl wait owner priority strategy", (*options).leaseAcquire},
+	"lease renew":   {"LEASE TOKEN", 2, 2, false, "key ttl", (*options).leaseRenew},
+	"lease release": {"LEASE TOKEN", 2, 2, false, "key outcome", (*options).leaseRelease},
+
+	"pool ls":    {"[POOL]", 0, 1, false, "", (*options).poolList},
+	"pool stats": {"POOL", 1, 1, false, "", (*options).poolStats},
+	"pool fill":  {"POOL ID...|-", 2, -1, false, "", (*options).poolFill},
+	"pool drain": {"POOL ID...|--all", 1, -1, false, "all", (*options).poolDrain},
+
+	"watch":   {"[POOL...]", 0, -1, false, "from-rev types", (*options).watch},
+	"explain": {"WAIT", 1, 1, false, "", (*options).explainWait},
+}
+
+// wrongArgs says what is wrong with n arguments.
+func (v verb) wrongArgs(command string, n int) string {
+	switch {
+	case v.argsMax == 0:
+		return command + " takes no arguments"
+	case v.typed && n == 0:
+		return command + " needs a type"
+	case v.typed:
+		return command + " takes a type and one payload, in quotes if it has spaces"
+	case n < v.argsMin:
+		return command + " needs " + v.argName(n)
+	default:
+		return command + " takes no more than " + v.args
+	}
+}
+
+// argName returns the name of an argument.
+func (v verb) argName(i int) string {
+	if v.typed {
+		return "the type"
+	}
+	return strings.Fields(v.args)[i]
+}
+
+// verbsOf returns what can be done to a noun.
+func verbsOf(noun string) []string {
+	var names []string
+	for name := range verbs {
+		if rest, ok := strings.CutPrefix(name, noun+" "); ok {
+			names = append(names, rest)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// verbsWith returns what a flag is for.
+func verbsWith(flag string) []string {
+	var names []string
+	for name, v := range verbs {
+		if slices.Contains(strings.Fields(v.flags), flag) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func flagName(flag string) string {
+	if flag == "count" {
+		return "-n"
+	}
+	return "--" + flag
+}
+
+func (o *options) request(ctx context.Context, t terminal, args []string) error {
+	return o.ask(ctx, t, client.Request{Type: args[0], Key: o.key}, args[1:])
+}
+
+func (o *options) send(ctx context.Context, t terminal, args []string) error {
+	return o.ask(ctx, t, client.Request{Type: args[0], Key: o.key, OneWay: true}, args[1:])
+}
+
+// askFor makes one request, and prints the result.
+func (o *options) askFor(ctx context.Context, t terminal, typ string, payload any) error {
+	c, err := o.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return o.askOnce(ctx, t, c, client.Request{Type: typ, Payload: payload, Key: o.key})
+}
+
+// get makes one request, and decodes the result.
+func (o *options) get(ctx context.Context, c *client.Client, typ string, payload, result any) error {
+	ctx, cancel := o.withTimeout(ctx)
+	defer cancel()
+	return o.explain(c.Request(ctx, typ, payload, result))
+}
+
+// number returns an argument that is a number the server gave.
+func number(name, arg string) (uint64, error) {
+	n, err := strconv.ParseUint(arg, 10, 64)
+	if err != nil || n == 0 {
+		return 0, usagef("%s is %q: want the number that the server gave", name, arg)
+	}
+	return n, nil
 }
 
 // ask makes a request like req for each payload.
@@ -123,13 +246,13 @@ func (t terminal) print(rep client.Response) error {
 }
 
 // ping asks for pongs, and prints each with the time it took.
-func (o *options) ping(ctx context.Context, t terminal) error {
+func (o *options) ping(ctx context.Context, t terminal, _ []string) error {
 	c, err := o.dial(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	for range max(1, o.pings) {
+	for range max(1, o.count) {
 		if err := o.pingOnce(ctx, t, c); err != nil {
 			return err
 		}
@@ -159,9 +282,15 @@ func (o *options) pingOnce(ctx context.Context, t terminal, c *client.Client) er
 
 // dial connects to the server.
 func (o *options) dial(ctx context.Context) (*client.Client, error) {
+	return o.dialWith(ctx, client.Config{})
+}
+
+// dialWith does so with a configuration that says more than where the server is.
+func (o *options) dialWith(ctx context.Context, cfg client.Config) (*client.Client, error) {
 	ctx, cancel := o.withTimeout(ctx)
 	defer cancel()
-	c, err := client.Dial(ctx, client.Config{Addr: o.addr, Codec: o.codec, Name: "kassa"})
+	cfg.Addr, cfg.Codec, cfg.Name = o.addr, o.codec, "kassa"
+	c, err := client.Dial(ctx, cfg)
 	if err == nil {
 		return c, nil
 	}

@@ -1,6 +1,6 @@
 // Kassa asks a server for things from the command line, in JSON.
 //
-// Reading order: options.go (flags, where the server is), payload.go (what is sent), commands.go.
+// Reading order: options.go (flags, where the server is), payload.go (what is sent), commands.go, then lease.go, pool.go and watch.go.
 package main
 
 import (

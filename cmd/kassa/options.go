@@ -23,7 +23,12 @@ type options struct {
 	codec      codec.Codec
 	timeout    time.Duration // for connecting, and for each request; 0: none
 	key        string
-	pings      int // 0: not given
+	count      int // 0: not given
+
+	lease   leaseFlags
+	all     bool
+	watchOf watchFlags
+	given   []string // names of the flags given that are for some commands only
 
 	envFile string
 	version bool
@@ -55,7 +60,18 @@ func (o *options) flags() (settable, all *pflag.FlagSet) {
 	all.Usage = func() {} // run prints it
 	all.AddFlagSet(f)
 	all.StringVar(&o.key, "key", "", "idempotency `KEY`: asking again with the same one and the same payload gives the first outcome again")
-	all.IntVarP(&o.pings, "count", "n", 0, "`COUNT` of pings (default 1)")
+	all.IntVarP(&o.count, "count", "n", 0, "`COUNT` of pings, or of items to acquire (default 1)")
+	all.StringSliceVar(&o.lease.sel, "select", nil, "`LABEL=VALUE,...` that the items have; of values for the same label any will do")
+	all.StringSliceVar(&o.lease.ids, "ids", nil, "`ID,...` of the items to acquire")
+	all.DurationVar(&o.lease.ttl, "ttl", 0, "`TIME` until the lease ends (default: the pool's, or as granted)")
+	all.DurationVar(&o.lease.wait, "wait", 0, "`TIME` to wait until there are items, on top of --timeout (default: not at all)")
+	all.StringVar(&o.lease.owner, "owner", "", "`NAME` that the lease is shown with")
+	all.IntVar(&o.lease.priority, "priority", 0, "`NUMBER`, higher ones are served first")
+	all.StringVar(&o.lease.strategy, "strategy", "", "`NAME` of how items are chosen: first, lru or random (default: the pool's)")
+	all.StringVar(&o.lease.outcome, "outcome", "", "`OUTCOME` of the work with the items: clean, dirty or broken (default clean)")
+	all.BoolVar(&o.all, "all", false, "drain all items of the pool")
+	all.Uint64Var(&o.watchOf.fromRev, "from-rev", 0, "`REV` of the first event to print (default: the next)")
+	all.StringSliceVar(&o.watchOf.types, "types", nil, "`TYPE,...` of the events to print, such as lease.granted (default all)")
 	all.StringVar(&o.envFile, "env-file", "", "read variables from `FILE` (default "+environ.FileDefault+", if it is there)")
 	all.BoolVar(&o.version, "version", false, "print the version")
 	all.BoolP("help", "h", false, "print this")
@@ -71,6 +87,11 @@ func readOptions(args, environment []string) (options, error) {
 		return o, usagef("%v (kassa --help lists the flags; an argument that begins with - goes behind --)", err)
 	}
 	o.args = all.Args()
+	all.Visit(func(f *pflag.Flag) {
+		if f.Name != "env-file" && settable.Lookup(f.Name) == nil {
+			o.given = append(o.given, f.Name)
+		}
+	})
 	if wanted, err := all.GetBool("help"); err != nil || wanted || len(o.args) > 0 && o.args[0] == "help" {
 		return o, errors.Join(err, pflag.ErrHelp)
 	}
@@ -93,8 +114,8 @@ func readOptions(args, environment []string) (options, error) {
 		return o, usagef("%v", err)
 	case o.timeout < 0:
 		return o, usagef("--timeout is %v, below zero", o.timeout)
-	case all.Changed("count") && o.pings < 1:
-		return o, usagef("-n is %d, below one", o.pings)
+	case all.Changed("count") && o.count < 1:
+		return o, usagef("-n is %d, below one", o.count)
 	}
 	return o, nil
 }
@@ -145,11 +166,31 @@ func help() string {
 	return `Usage: kassa [flags] request TYPE [PAYLOAD|-]
        kassa [flags] send TYPE [PAYLOAD|-]
        kassa [flags] ping [-n COUNT]
+       kassa [flags] lease acquire POOL [-n COUNT] [--select LABEL=VALUE,...] [--ids ID,...] [--ttl TIME] [--wait TIME]
+                     [--owner NAME] [--priority NUMBER] [--strategy NAME]
+       kassa [flags] lease renew LEASE TOKEN [--ttl TIME]
+       kassa [flags] lease release LEASE TOKEN [--outcome OUTCOME]
+       kassa [flags] pool ls [POOL]
+       kassa [flags] pool stats POOL
+       kassa [flags] pool fill POOL ID...|-
+       kassa [flags] pool drain POOL ID...|--all
+       kassa [flags] watch [POOL...] [--from-rev REV] [--types TYPE,...]
+       kassa [flags] explain WAIT
 
 request  asks for TYPE and prints the result, JSON on one line (over several on a terminal)
 send     asks for TYPE one way: the server answers nothing, not even that it failed, and drops it if it has not begun it
          when kassa leaves, which is once the server has read it
 ping     prints the server's answer and how long it took, in milliseconds, {"pong":0,"ms":0.21}
+
+lease acquire  prints the lease, with the LEASE and TOKEN that lease renew and lease release take; the lease goes on when
+               kassa has left
+pool ls        prints the pools, or the items of one: a table on a terminal, else JSON, one on a line
+pool stats     prints the numbers of a pool
+pool fill      puts items in a pool; with - they are read from standard input, in JSON: "ID", or
+               {"id":"ID","labels":{...},"attrs":...}
+pool drain     takes items out of a pool; those that are leased leave when they come back
+watch          prints events as they happen, JSON on a line each, until it is interrupted; it connects again when it must
+explain        says what a wait is waiting for; WAIT is from an event
 
 PAYLOAD is JSON. With - it is read from standard input, or when there is none and standard input is a pipe or a file. That
 may hold several values: each is a request of its own, sent when the one before it was answered; a failure ends that.
@@ -167,6 +208,9 @@ Examples:
   kassa request echo '{"a":1}'
   kassa request stats | jq .types
   seq 1 5 | kassa request echo -
+  kassa lease acquire proxies --select country=de,country=at --ttl 5m --wait 10s
+  seq -f '"p%g"' 1 5000 | kassa pool fill proxies -
+  kassa watch proxies --types lease.granted,lease.released
   kassa --addr unix:///run/kassa.sock --codec binary --timeout 5s request cntResponse
 `
 }

@@ -114,7 +114,9 @@ func (a *acker) park(o *op) {
 	})
 	if err != nil {
 		a.answers.Fail(o.job, err)
-		if peer.OnClosed(func() {}) { // else, again, its session does
+		if len(w.jobs) == 0 && (errors.Is(err, dispatch.ErrParkedMax) || peer.OnClosed(func() {})) { // else, again, its session does, or those that wait already
+			w.takenBack.Store(true) // it may be served before it is taken back
+			a.waits[wait] = w
 			a.s.news.add(newsItem{cancel: wait})
 		}
 		return

@@ -46,7 +46,7 @@ func result(o *op) any {
 	case opSetItem:
 		return &wire.ItemChanged{Changed: r.Count}
 	case opHello:
-		return &helloResult{Hello: o.job.Hello(), Session: r.Session, Resume: o.seat.resume}
+		return &helloResult{Hello: o.job.Hello(), Session: r.Session, Resume: o.hello}
 	}
 	return o.view
 }

@@ -33,7 +33,8 @@ type op struct {
 
 	seat  *seat // the client's; nil: it needed none
 	reply pool.Reply
-	view  any // the result of what only looks
+	view  any    // the result of what only looks
+	hello string // what the session can be resumed with; the seat's may be another by the time of the answer
 }
 
 type opKind uint8

@@ -422,7 +422,7 @@ func (p *poolsLoop) hello(o *op, ask *helloAsk, now int64) {
 			old.session, old.resume, old.client = 0, "", address(old.peer)
 		}
 	case st.resume != "": // once more
-		r.Session = st.session
+		r.Session, o.hello = st.session, st.resume
 		return
 	default:
 		if p.machine.Decide(now, &pool.OpenSession{Secret: ask.secret, GraceMs: p.s.cfg.GraceMs}, r); r.Err != nil {
@@ -435,6 +435,7 @@ func (p *poolsLoop) hello(o *op, ask *helloAsk, now int64) {
 	}
 	st.session, st.client = r.Session, fmt.Sprintf("session/%d", r.Session)
 	st.resume = fmt.Sprintf("%d.%s", r.Session, ask.secret)
+	o.hello = st.resume
 	p.bySession[st.session] = st
 }
 

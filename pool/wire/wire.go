@@ -113,7 +113,7 @@ type Expiring struct {
 // HelloRequest is the payload of hello.
 type HelloRequest struct {
 	Client  string `json:"client,omitempty"`  // its name, for logs
-	Version string `json:"version,omitempty"` // its version, for logs
+	Version any    `json:"version,omitempty"` // of the protocol that it speaks, or its own: any JSON value
 	Resume  string `json:"resume,omitempty"`  // that of the session to take over
 }
 

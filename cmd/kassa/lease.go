@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kassa-go/kassa/client"
+	"github.com/kassa-go/kassa/pool/wire"
+)
+
+// leaseFlags are the flags of the commands on leases.
+type leaseFlags struct {
+	sel, ids        []string
+	ttl, wait       time.Duration
+	owner, strategy string
+	priority        int
+	outcome         string
+}
+
+func (o *options) leaseAcquire(ctx context.Context, t terminal, args []string) error {
+	f := &o.lease
+	want := wire.Want{Pool: args[0], IDs: f.ids}
+	if o.count > 0 {
+		want.Count = &o.count
+	}
+	for _, term := range f.sel {
+		label, value, ok := strings.Cut(term, "=")
+		if !ok || label == "" {
+			return usagef("--select has %q: want LABEL=VALUE", term)
+		}
+		if want.Select == nil {
+			want.Select = make(wire.Select)
+		}
+		want.Select[label] = append(want.Select[label], value)
+	}
+	ttl, err := o.ttlMs()
+	if err != nil {
+		return err
+	}
+	switch {
+	case f.wait < 0:
+		return usagef("--wait is %v, below zero", f.wait)
+	case f.wait%time.Millisecond != 0:
+		return usagef("--wait is %v: want whole milliseconds", f.wait)
+	case f.strategy != "" && !slices.Contains([]string{"first", "lru", "random"}, f.strategy):
+		return usagef("--strategy is %q: want first, lru or random", f.strategy)
+	}
+	c, err := o.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if o.timeout > 0 {
+		o.timeout += f.wait // the server's answer may come as late
+	}
+	return o.askOnce(ctx, t, c, client.Request{Type: "lease.acquire", Key: o.key, Payload: wire.Acquire{
+		Want: []wire.Want{want}, Owner: f.owner, TTLMs: ttl, WaitMs: f.wait.Milliseconds(), Strategy: f.strategy, Priority: f.priority,
+	}})
+}
+
+func (o *options) leaseRenew(ctx context.Context, t terminal, args []string) error {
+	lease, token, err := leaseAndToken(args)
+	if err != nil {
+		return err
+	}
+	ttl, err := o.ttlMs()
+	if err != nil {
+		return err
+	}
+	return o.askFor(ctx, t, "lease.renew", wire.Renew{Lease: lease, Token: token, TTLMs: ttl})
+}
+
+func (o *options) leaseRelease(ctx context.Context, t terminal, args []string) error {
+	lease, token, err := leaseAndToken(args)
+	if err != nil {
+		return err
+	}
+	outcome := o.lease.outcome
+	if outcome != "" && !slices.Contains([]string{"clean", "dirty", "broken"}, outcome) {
+		return usagef("--outcome is %q: want clean, dirty or broken", outcome)
+	}
+	return o.askFor(ctx, t, "lease.release", wire.Release{Lease: lease, Token: token, Outcome: outcome})
+}
+
+func leaseAndToken(args []string) (lease, token uint64, err error) {
+	if lease, err = number("LEASE", args[0]); err == nil {
+		token, err = number("TOKEN", args[1])
+	}
+	return lease, token, err
+}
+
+// ttlMs returns what --ttl says, nil if it is not given.
+func (o *options) ttlMs() (*int64, error) {
+	ttl := o.lease.ttl
+	switch {
+	case !slices.Contains(o.given, "ttl"):
+		return nil, nil
+	case ttl <= 0 || ttl%time.Millisecond != 0:
+		return nil, usagef("--ttl is %v: want whole milliseconds, one at least", ttl)
+	}
+	return new(ttl.Milliseconds()), nil
+}

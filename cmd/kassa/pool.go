@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/kassa-go/kassa/client"
+	"github.com/kassa-go/kassa/codec"
+	"github.com/kassa-go/kassa/pool/wire"
+)
+
+const (
+	itemsMax     = 1000      // in one request, or one page of a list
+	itemBytesMax = 512 << 10 // of the items in one request, so that it fits into a frame
+)
+
+// poolList prints the pools, or the items of one, page by page.
+func (o *options) poolList(ctx context.Context, t terminal, args []string) error {
+	ask := wire.PoolList{Limit: itemsMax}
+	if len(args) > 0 {
+		if ask.Pool = args[0]; ask.Pool == "" {
+			return usagef("POOL is empty: kassa pool ls [POOL]")
+		}
+	}
+	c, err := o.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for {
+		var page wire.PoolPage
+		if err := o.get(ctx, c, "pool.list", ask, &page); err != nil {
+			return err
+		}
+		write := writeLines
+		if t.interactive() {
+			write = writeTable
+		}
+		if err := write(t.stdout, &page); err != nil {
+			return err
+		}
+		if ask.Cursor = page.Cursor; ask.Cursor == "" {
+			return nil
+		}
+	}
+}
+
+// writeLines writes a page in JSON, each entry on a line.
+func writeLines(w io.Writer, page *wire.PoolPage) error {
+	lines := json.NewEncoder(w)
+	lines.SetEscapeHTML(false)
+	for i := range page.Pools {
+		if err := lines.Encode(&page.Pools[i]); err != nil {
+			return err
+		}
+	}
+	for i := range page.Items {
+		if err := lines.Encode(&page.Items[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeTable writes a page for people. Each has a heading of its own: columns are as wide as the page needs.
+func writeTable(w io.Writer, page *wire.PoolPage) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if len(page.Pools) > 0 {
+		fmt.Fprintln(table, "POOL\tITEMS\tFREE\tLEASED\tDIRTY\tQUARANTINED\tDRAINING\tWAITING\tGRANTED")
+	}
+	for _, p := range page.Pools {
+		name := p.Pool
+		if p.Retired {
+			name += " (retired)"
+		}
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", name, p.Items, p.Free, p.Leased, p.Dirty, p.Quarantined, p.Draining, p.Waiting, p.Granted)
+	}
+	if len(page.Items) > 0 {
+		fmt.Fprintln(table, "ID\tSTATE\tLEASE\tUNTIL\tOWNER\tLABELS")
+	}
+	for _, it := range page.Items {
+		state, lease, until, owner := it.State, "-", "-", "-"
+		if it.Draining {
+			state += " (draining)"
+		}
+		if it.Lease != 0 {
+			lease, until = strconv.FormatUint(it.Lease, 10), time.UnixMilli(it.ExpiresAt).Format(time.DateTime)
+			if owner = it.Owner; owner == "" {
+				owner = it.Client
+			}
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", it.ID, state, lease, until, owner, labelText(it.Labels))
+	}
+	return table.Flush()
+}
+
+func labelText(labels wire.Labels) string {
+	if len(labels) == 0 {
+		return "-"
+	}
+	terms := make([]string, 0, len(labels))
+	for label, value := range labels {
+		terms = append(terms, label+"="+value)
+	}
+	slices.Sort(terms)
+	return strings.Join(terms, ",")
+}
+
+func (o *options) poolStats(ctx context.Context, t terminal, args []string) error {
+	return o.askFor(ctx, t, "pool.stats", wire.PoolRef{Pool: args[0]})
+}
+
+// poolFill fills in the items in as many requests as it takes, and prints the sum of the results.
+func (o *options) poolFill(ctx context.Context, t terminal, args []string) error {
+	ids := args[1:]
+	if err := checkIDs(ids); err != nil {
+		return err
+	}
+	var c *client.Client // made when there is something to send
+	var sum wire.Filled
+	var items []json.RawMessage
+	n, bytes := 0, 0 // items filled in before, bytes in items
+	flush := func() error {
+		var err error
+		if c == nil {
+			if c, err = o.dial(ctx); err != nil {
+				return err
+			}
+		}
+		var filled wire.Filled
+		ask := struct {
+			Pool  string            `json:"pool"`
+			Items []json.RawMessage `json:"items"`
+		}{args[0], items}
+		if err := o.get(ctx, c, "pool.fill", ask, &filled); err != nil {
+			return after(n, "filled in", err)
+		}
+		sum.Added += filled.Added
+		sum.Changed += filled.Changed
+		n += len(items)
+		items, bytes = items[:0], 0
+		return nil
+	}
+	defer func() {
+		if c != nil {
+			c.Close()
+		}
+	}()
+	for item, err := range t.items(ids) {
+		if err == nil && len(items) > 0 && (len(items) == itemsMax || bytes+len(item) > itemBytesMax) {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return after(n, "filled in", fmt.Errorf("item %d: %w", n+len(items)+1, err))
+		}
+		items, bytes = append(items, item), bytes+len(item)
+	}
+	if err := flush(); err != nil {
+		return err
+	}
+	return t.printValue(sum)
+}
+
+// items returns the items to fill in, as they go into the request.
+func (t terminal) items(ids []string) iter.Seq2[json.RawMessage, error] {
+	return func(yield func(json.RawMessage, error) bool) {
+		if ids[0] != "-" {
+			for _, id := range ids {
+				if !yield(json.Marshal(id)) {
+					return
+				}
+			}
+			return
+		}
+		for value, err := range t.payloads(ids) {
+			var item wire.FillItem
+			if err == nil && (json.Unmarshal(value, &item) != nil || item.ID == "") {
+				err = usagef(`it is %.64s: want "ID", or {"id":"ID","labels":{...},"attrs":...}`, value)
+			}
+			if !yield(value, err) {
+				return
+			}
+		}
+	}
+}
+
+// poolDrain drains the items in as many requests as it takes, and prints the sum of the results.
+func (o *options) poolDrain(ctx context.Context, t terminal, args []string) error {
+	ids := args[1:]
+	switch {
+	case o.all && len(ids) > 0:
+		return usagef("--all is in the place of IDs: kassa pool drain POOL ID...|--all")
+	case !o.all && len(ids) == 0:
+		return usagef("pool drain needs the IDs of the items, or --all: kassa pool drain POOL ID...|--all")
+	case slices.Contains(ids, ""):
+		return usagef("an ID is empty")
+	}
+	c, err := o.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	var sum wire.Drained
+	for ask := (wire.PoolDrain{Pool: args[0], All: o.all}); ; {
+		ask.IDs, ids = ids[:min(len(ids), itemsMax)], ids[min(len(ids), itemsMax):]
+		var drained wire.Drained
+		if err := o.get(ctx, c, "pool.drain", ask, &drained); err != nil {
+			return after(sum.Removed+sum.Draining, "drained", err)
+		}
+		sum.Removed += drained.Removed
+		sum.Draining += drained.Draining
+		ask.Cursor = drained.Cursor
+		if len(ids) == 0 && ask.Cursor == "" {
+			return t.printValue(sum)
+		}
+	}
+}
+
+// checkIDs checks arguments that are IDs, or - alone.
+func checkIDs(ids []string) error {
+	switch {
+	case slices.Contains(ids, ""):
+		return usagef("an ID is empty")
+	case len(ids) > 1 && slices.Contains(ids, "-"):
+		return usagef("- stands for items on standard input, and alone")
+	}
+	return nil
+}
+
+// after says how many items were dealt with before err.
+func after(n int, done string, err error) error {
+	if n == 0 {
+		return err
+	}
+	if failure, ok := errors.AsType[*codec.Error](err); ok {
+		said := *failure
+		said.Message += fmt.Sprintf(" (%d items were %s before)", n, done)
+		return &said
+	}
+	return fmt.Errorf("%d items were %s, and then: %w", n, done, err)
+}
+
+// printValue prints v as a result.
+func (t terminal) printValue(v any) error {
+	p, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return t.print(client.Response{Payload: p})
+}
