@@ -11,8 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kassa-go/kassa/pool"
 	"pgregory.net/rapid"
+
+	"github.com/kassa-go/kassa/pool"
 )
 
 // TestMain sizes the random tests for CI, unless the command line says otherwise.

@@ -11,8 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kassa-go/kassa/pool"
 	"pgregory.net/rapid"
+
+	"github.com/kassa-go/kassa/pool"
 )
 
 // model is a machine beside the oracle, with the journal and the checkpoints of the machine.

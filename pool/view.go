@@ -3,6 +3,7 @@ package pool
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -194,10 +195,8 @@ func (b *Blocked) inTheWay(r *resolved) {
 
 func holdsOf(l *lease, classes []*class) bool {
 	for _, it := range l.items {
-		for _, c := range classes {
-			if it.class == c {
-				return true
-			}
+		if slices.Contains(classes, it.class) {
+			return true
 		}
 	}
 	return false

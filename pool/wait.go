@@ -3,6 +3,7 @@ package pool
 import (
 	"cmp"
 	"container/list"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -210,7 +211,8 @@ func asError(err error) *Error {
 	if err == nil {
 		return nil
 	}
-	return err.(*Error)
+	e, _ := errors.AsType[*Error](err)
+	return e
 }
 
 func ttlOf(asked *int64, wants []resolved) int64 {
