@@ -68,6 +68,25 @@ func crossed(t *testing.T, cfg pool.Config) (w *world, a, b uint64) {
 	return w, a, b
 }
 
+// TestWhoComesLaterWaitsBehind has a request that what is free would do for come after one for which it does not.
+func TestWhoComesLaterWaitsBehind(t *testing.T) {
+	w := newWorld(t, pool.Config{}, pool.Spec{Name: "p"})
+	w.fill("p", 3)
+	held := w.must(acquire("p", 2))
+	first := w.waits(0, "p", 2, 1000)
+	w.fails(acquire("p", 1), pool.NoneFree)
+	second := w.waits(0, "p", 1, 1000)
+	w.none()
+	urgent := acquire("p", 1)
+	urgent.Priority = 1
+	w.must(urgent)
+	w.must(&pool.Release{Lease: held.Lease, Token: held.Token})
+	if x := w.answer(); x.Wait != first {
+		t.Fatalf("%+v, want %d before %d", x, first, second)
+	}
+	w.checked()
+}
+
 func TestCrossedWaitsEndByTimeOut(t *testing.T) {
 	w, a, b := crossed(t, pool.Config{})
 	first, second := w.waits(a, "q", 1, 1000), w.waits(b, "p", 1, 1500)

@@ -294,8 +294,9 @@ func (m *model) actions() map[string]func(*rapid.T) {
 				m.frozen, m.batch = true, nil
 			}
 		},
-		"slice": func(*rapid.T) { m.slice(rapid.IntRange(1, 9).Draw(rt, "slice")) },
-		"":      m.invariants,
+		"slice":  func(*rapid.T) { m.slice(rapid.IntRange(1, 9).Draw(rt, "slice")) },
+		"slice2": func(*rapid.T) { m.slice(40) },
+		"":       m.invariants,
 	}
 }
 
