@@ -775,3 +775,37 @@ func TestALargePoolInAllOrders(t *testing.T) {
 		w.checked()
 	}
 }
+
+// TestConnectedWithoutSession has requests of a connection that said no hello: only what is to end with it opens a session.
+func TestConnectedWithoutSession(t *testing.T) {
+	w := newWorld(t, pool.Config{SessionsMax: 2}, pool.Spec{Name: "p"})
+	w.fill("p", 1)
+	ask := func(waitMs int64, end pool.OnDisconnect) *pool.Acquire {
+		a := acquire("p", 1)
+		a.Connected, a.WaitMs, a.OnDisconnect = true, waitMs, end
+		return a
+	}
+	held := w.must(ask(1000, ""))
+	if held.Session != 0 {
+		t.Fatalf("a lease that nothing ends has session %d", held.Session)
+	}
+	w.fails(ask(0, ""), pool.NoneFree)
+	waits := w.must(ask(1000, ""))
+	if waits.Session == 0 || waits.Waiting == 0 {
+		t.Fatalf("%+v", waits)
+	}
+	w.must(&pool.Disconnect{Session: waits.Session})
+	w.tick(1)
+	if x := w.answer(); x.Wait != waits.Waiting || x.Reply.Err == nil {
+		t.Fatalf("%+v", x)
+	}
+	w.must(&pool.Release{Lease: held.Lease, Token: held.Token})
+	ends := w.must(ask(0, pool.ReleaseOnEnd))
+	w.must(&pool.Disconnect{Session: ends.Session})
+	w.tick(1)
+	w.must(ask(0, ""))
+	w.open("a", 1000)
+	w.open("b", 1000)
+	w.fails(ask(1000, ""), pool.Overloaded)
+	w.checked()
+}

@@ -185,10 +185,10 @@ func ownerOf(session uint64, name string) owner {
 
 // own counts leases and waits of an owner.
 func (m *Machine) own(session uint64, name string, leases, waits int) {
-	if m.owners == nil {
+	key := ownerOf(session, name)
+	if m.owners == nil || key == (owner{}) {
 		return
 	}
-	key := ownerOf(session, name)
 	o := m.owners[key]
 	o.leases += leases
 	o.waits += waits

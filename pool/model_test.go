@@ -273,7 +273,7 @@ func sameOwner(s1 uint64, o1 string, s2 uint64, o2 string) bool {
 	if o1 != "" || o2 != "" {
 		return o1 == o2
 	}
-	return s1 == s2
+	return s1 == s2 && s1 != 0 // 0 is nobody
 }
 
 // expect says what should become of an Acquire: a code, "granted" or "waits"; "" where it is not sure.

@@ -131,7 +131,8 @@ func getStrings(d *dec) []string {
 
 // Acquire asks for items, all or nothing.
 type Acquire struct {
-	Session      uint64 // that asks; 0: none, then it should not wait
+	Session      uint64 // that asks; 0: none
+	Connected    bool   // with Session 0: one is opened (Reply.Session) if what becomes of it is to end with its connection
 	Want         []Want
 	Owner        string // whom it is for; empty: the session
 	TTLMs        *int64 // nil: the shortest default of the pools
@@ -173,12 +174,24 @@ func (c *Acquire) decide(m *Machine, r *Reply) {
 	}
 	if r.Err = m.admit(&req, wants); r.Err == nil {
 		if m.mayPass(wants, req.priority) && m.pick(wants, req.strategy) {
-			m.grant(0, &req, wants, r)
+			if req.onDisconnect == Keep && m.owners == nil || m.seat(c, &req, r) {
+				m.grant(0, &req, wants, r)
+			}
 		} else {
 			m.park(c, &req, wants, r)
 		}
 	}
 	m.remember(&c.Keyed, r)
+}
+
+// seat has a request of a connection without a session have one. It reports whether it may go on.
+func (m *Machine) seat(c *Acquire, req *request, r *Reply) bool {
+	if c.Session != 0 || !c.Connected {
+		return true
+	}
+	(&OpenSession{Client: c.Client}).decide(m, r)
+	req.session = r.Session
+	return r.Err == nil
 }
 
 // check checks all of c but its wants.
@@ -514,6 +527,9 @@ func (m *Machine) park(c *Acquire, req *request, wants []resolved, r *Reply) {
 		r.fail(QueueFull, "%d different selections of pool %s are waited for, as many as may", len(p.lines), p.name)
 	}
 	if r.Err != nil {
+		return
+	}
+	if !m.seat(c, req, r) {
 		return
 	}
 	ev := &waiting{request: *req, turn: p.turn + 1 + uint64(p.queued[req.client]), until: m.now + c.WaitMs, key: c.Key, hash: c.Hash}

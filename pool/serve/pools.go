@@ -64,7 +64,6 @@ type poolsLoop struct {
 	s        *Server
 	machine  *pool.Machine
 	appended uint64 // the rev of the last event in the journal
-	ends     bool   // there are pools whose leases end with their session
 
 	seats     map[*dispatch.Peer]*seat
 	bySession map[uint64]*seat
@@ -318,19 +317,11 @@ func (p *poolsLoop) acquire(o *op, c *pool.Acquire, now int64) {
 		return
 	}
 	c.Client = st.client
-	needs := c.WaitMs > 0 || p.ends || c.OnDisconnect != "" && c.OnDisconnect != pool.Keep || p.s.cfg.Machine.RefuseHoldAndWait
-	if st.session == 0 && needs {
-		// It ends with the connection, and with it what waits.
-		var r pool.Reply
-		p.machine.Decide(now, &pool.OpenSession{Client: st.client}, &r)
-		if r.Err != nil {
-			o.err = wireError(r.Err)
-			return
-		}
-		st.session = r.Session
-	}
-	c.Session = st.session
+	c.Session, c.Connected = st.session, true
 	p.machine.Decide(now, c, &o.reply)
+	if o.reply.Session != 0 {
+		st.session = o.reply.Session
+	}
 	if wait := o.reply.Waiting; wait != 0 {
 		if index, ok := o.job.Index(); ok {
 			w := waiter{st.peer, index}

@@ -56,7 +56,6 @@ func (s *Server) configure() error {
 	specs := make([]pool.Spec, len(s.cfg.Pools))
 	for i, p := range s.cfg.Pools {
 		specs[i] = p.Spec
-		s.pools.ends = s.pools.ends || p.Spec.OnDisconnect != "" && p.Spec.OnDisconnect != pool.Keep
 	}
 	if err := s.decideNow(&pool.Configure{Pools: specs}, nil); err != nil {
 		return err
