@@ -151,8 +151,8 @@ func (c *Acquire) decide(m *Machine, r *Reply) {
 		return
 	}
 	if m.repeated(&c.Keyed, r) {
-		if r.Waiting != 0 {
-			m.attach(m.waits[r.Waiting], c.Session)
+		if wait := m.waits[r.Waiting]; wait != nil && m.seat(c, r) {
+			m.attach(wait, c.Session)
 		}
 		return
 	}
@@ -174,7 +174,8 @@ func (c *Acquire) decide(m *Machine, r *Reply) {
 	}
 	if r.Err = m.admit(&req, wants); r.Err == nil {
 		if m.mayPass(wants, req.priority) && m.pick(wants, req.strategy) {
-			if req.onDisconnect == Keep && m.owners == nil || m.seat(c, &req, r) {
+			if req.onDisconnect == Keep && m.owners == nil || m.seat(c, r) {
+				req.session = c.Session
 				m.grant(0, &req, wants, r)
 			}
 		} else {
@@ -185,12 +186,11 @@ func (c *Acquire) decide(m *Machine, r *Reply) {
 }
 
 // seat has a request of a connection without a session have one. It reports whether it may go on.
-func (m *Machine) seat(c *Acquire, req *request, r *Reply) bool {
-	if c.Session != 0 || !c.Connected {
-		return true
+func (m *Machine) seat(c *Acquire, r *Reply) bool {
+	if c.Session == 0 && c.Connected {
+		(&OpenSession{Client: c.Client}).decide(m, r)
+		c.Session = r.Session
 	}
-	(&OpenSession{Client: c.Client}).decide(m, r)
-	req.session = r.Session
 	return r.Err == nil
 }
 
@@ -529,9 +529,10 @@ func (m *Machine) park(c *Acquire, req *request, wants []resolved, r *Reply) {
 	if r.Err != nil {
 		return
 	}
-	if !m.seat(c, req, r) {
+	if !m.seat(c, r) {
 		return
 	}
+	req.session = c.Session
 	ev := &waiting{request: *req, turn: p.turn + 1 + uint64(p.queued[req.client]), until: m.now + c.WaitMs, key: c.Key, hash: c.Hash}
 	ev.wants = make([]Want, len(c.Want))
 	for i, w := range c.Want { // the command is not kept

@@ -28,8 +28,12 @@ type parked struct {
 	jobs      []*dispatch.Parked
 	verb      *Verb
 	keyed     bool
-	takenBack atomic.Bool // by its client, or its deadline is over
+	all       atomic.Int32 // jobs so far
+	takenBack atomic.Int32 // those of them that were: by their client, or their deadline is over
 }
+
+// unwanted reports whether nobody waits for the outcome, nor may come back for it.
+func (w *parked) unwanted() bool { return w.takenBack.Load() == w.all.Load() }
 
 func (a *acker) init(s *Server) {
 	a.s = s
@@ -104,19 +108,21 @@ func (a *acker) park(o *op) {
 	if w == nil {
 		w = &parked{verb: o.verb, keyed: o.job.Key() != nil}
 	}
+	w.all.Add(1)
 	peer := o.job.Peer()
 	p, err := a.answers.Park(o.job, func(cause error) {
 		if errors.Is(cause, dispatch.ErrGone) || errors.Is(cause, dispatch.ErrDraining) {
 			return // its session says what becomes of it
 		}
-		w.takenBack.Store(true)
-		a.s.news.add(newsItem{cancel: wait})
+		if w.takenBack.Add(1); w.unwanted() {
+			a.s.news.add(newsItem{cancel: wait})
+		}
 	})
 	if err != nil {
+		w.all.Add(-1)
 		a.answers.Fail(o.job, err)
-		if len(w.jobs) == 0 && (errors.Is(err, dispatch.ErrParkedMax) || peer.OnClosed(func() {})) { // else, again, its session does, or those that wait already
-			w.takenBack.Store(true) // it may be served before it is taken back
-			a.waits[wait] = w
+		if w.unwanted() && (len(w.jobs) > 0 || errors.Is(err, dispatch.ErrParkedMax) || peer.OnClosed(func() {})) { // else, again, its session says that
+			a.waits[wait] = w // it may be served before it is taken back
 			a.s.news.add(newsItem{cancel: wait})
 		}
 		return
@@ -140,7 +146,7 @@ func (a *acker) deliver(answer *pool.Answer) {
 		return
 	}
 	switch {
-	case w != nil && (w.takenBack.Load() || !w.keyed && a.sessions[answer.Session] == nil):
+	case w != nil && (w.unwanted() || !w.keyed && a.sessions[answer.Session] == nil):
 		// Nobody knows of the lease, nor will.
 		a.s.news.add(newsItem{giveUp: &pool.Release{Lease: r.Lease, Token: r.Token}})
 	default:

@@ -103,6 +103,23 @@ func cancelled(t *testing.T, c *conn, index uint64) {
 	}
 }
 
+// Of two requests that wait under one key one is taken back, and the connection that asked first goes: the other waits on.
+func TestSameKeyTwice(t *testing.T) {
+	s := start(t, Config{Pools: []Pool{items("p", 1)}})
+	holder, first, second := dial(t, s.addr), dial(t, s.addr), dial(t, s.addr)
+	l := holder.acquire("p", "")
+	index := first.send("lease.acquire", want("p", `,"waitMs":60000`), `"key":"k"`)
+	holder.waiting("p", 1)
+	again := second.send("lease.acquire", want("p", `,"waitMs":60000`), `"key":"k"`)
+	second.stats("p") // which is looked at after that
+	cancelled(t, first, index)
+	first.Close()
+	for into[struct{ Connections int }](t, holder.call("stats", "null")).Connections != 2 {
+	}
+	holder.release(l)
+	second.release(into[wire.Lease](t, second.reply(again)))
+}
+
 // A wait for which there is no room on the connection is given up, and no item is lost to it.
 func TestParkedMax(t *testing.T) {
 	s := startOnly(t, Config{Journal: journal.NewMemory(), Pools: []Pool{items("p", 1)}}, 1)
