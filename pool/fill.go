@@ -153,7 +153,7 @@ func (c *Fill) decide(m *Machine, r *Reply) {
 	texts := make([]string, len(c.Items))
 	for i := range c.Items {
 		s := &c.Items[i]
-		if err := s.check(); err != nil {
+		if err := s.Check(); err != nil {
 			r.Err = asError(err)
 			return
 		}
@@ -332,7 +332,7 @@ func (c *SetItem) decide(m *Machine, r *Reply) {
 		return
 	}
 	spec := ItemSpec{ID: c.ID, Labels: c.Labels, Attrs: c.Attrs}
-	if err := spec.check(); err != nil {
+	if err := spec.Check(); err != nil {
 		r.Err = asError(err)
 		return
 	}

@@ -167,7 +167,8 @@ type ItemSpec struct {
 	Attrs  json.RawMessage   // what its holder is told: any JSON value; nil: nothing
 }
 
-func (s *ItemSpec) check() error {
+// Check says what is wrong with s, as Fill would.
+func (s *ItemSpec) Check() error {
 	if err := checkName("the ID of an item", s.ID, ItemBytesMax); err != nil {
 		return err
 	}

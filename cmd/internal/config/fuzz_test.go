@@ -83,7 +83,7 @@ func check(t *testing.T, read func(*items, io.Reader, string) error, file string
 			t.Fatalf("%q: %s is there twice", text, item.ID)
 		}
 		seen[item.ID] = true
-		if err := checkItem(&item); err != nil {
+		if err := item.Check(); err != nil {
 			t.Fatalf("%q: %v", text, err)
 		}
 		if item.Attrs != nil && (!json.Valid(item.Attrs) || bytes.ContainsAny(item.Attrs, "\n")) {

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -55,8 +54,8 @@ func (s *items) expect(n int) {
 
 // add adds an item that stands at p. It keeps neither the map nor what it holds, but the ID and the attrs.
 func (s *items) add(item pool.ItemSpec, p place) error {
-	if err := checkItem(&item); err != nil {
-		return fmt.Errorf("%s: %w", p, err)
+	if err := item.Check(); err != nil {
+		return fmt.Errorf("%s: %s", p, message(err))
 	}
 	if s.places == nil {
 		s.places = make(map[string]place)
@@ -101,46 +100,6 @@ func (s *items) shared(labels map[string]string) map[string]string {
 		s.labels[string(key)] = set
 	}
 	return set
-}
-
-// checkItem checks the sizes and letters of an item, so that what is wrong with it can be said together with its place.
-func checkItem(item *pool.ItemSpec) error {
-	if !fit(item.ID, pool.ItemBytesMax) {
-		return unfit("the ID of an item", item.ID, pool.ItemBytesMax)
-	}
-	if len(item.Labels) > pool.LabelsMax {
-		return fmt.Errorf("item %q has %d labels, %d at most are allowed", item.ID, len(item.Labels), pool.LabelsMax)
-	}
-	for name, value := range item.Labels {
-		if !fit(name, pool.LabelBytesMax) {
-			return unfit(fmt.Sprintf("the name of a label of item %q", item.ID), name, pool.LabelBytesMax)
-		}
-		if value != "" && !fit(value, pool.LabelBytesMax) {
-			return unfit(fmt.Sprintf("label %s of item %q", name, item.ID), value, pool.LabelBytesMax)
-		}
-	}
-	if len(item.Attrs) > pool.AttrsBytesMax {
-		return fmt.Errorf("the attrs of item %q have %d bytes, %d at most are allowed", item.ID, len(item.Attrs), pool.AttrsBytesMax)
-	}
-	return nil
-}
-
-// fit says whether a text has 1 to bytesMax bytes, is UTF-8, and holds no control characters.
-func fit(text string, bytesMax int) bool {
-	return text != "" && len(text) <= bytesMax && utf8.ValidString(text) && !strings.ContainsFunc(text, isControl)
-}
-
-func isControl(r rune) bool { return r < ' ' || r == 0x7f }
-
-// unfit says why a text is not fit.
-func unfit(what, text string, bytesMax int) error {
-	switch {
-	case text == "":
-		return fmt.Errorf("%s is empty", what)
-	case len(text) > bytesMax:
-		return fmt.Errorf("%s has %d bytes, %d at most are allowed", what, len(text), bytesMax)
-	}
-	return fmt.Errorf("%s, %q, holds control characters or is not UTF-8", what, text)
 }
 
 // addItems adds a list of items: texts, or {id, labels, attrs}.

@@ -53,10 +53,15 @@ func (r *reader) pool(e entry) (Pool, error) {
 		return Pool{}, err
 	}
 	if err := s.Check(); err != nil {
-		if refusal, ok := errors.AsType[*pool.Error](err); ok {
-			return Pool{}, r.errorf(e.at, "%s", refusal.Message)
-		}
-		return Pool{}, r.errorf(e.at, "%v", err)
+		return Pool{}, r.errorf(e.at, "%s", message(err))
 	}
 	return Pool{s, items.list}, nil
+}
+
+// message is what the pools say of a setting, without the code that is for clients.
+func message(err error) string {
+	if refusal, ok := errors.AsType[*pool.Error](err); ok {
+		return refusal.Message
+	}
+	return err.Error()
 }
