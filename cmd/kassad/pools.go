@@ -20,7 +20,7 @@ func (s *server) openPools(reg *dispatch.Registry) error {
 	if s.data == "" {
 		return nil
 	}
-	cfg := serve.Config{Log: s.log}
+	cfg := serve.Config{Backups: s.backups, Log: s.log}
 	if s.config != "" {
 		c, err := config.Load(s.config)
 		if err != nil {

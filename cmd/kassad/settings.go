@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,7 @@ type settings struct {
 
 	config     string // the file with the pools; empty: none
 	data       string // the directory of the store; empty: there are no pools
+	backups    string // the directory that backups are made in; empty: none are made
 	eventsKeep time.Duration
 	eventsMax  int64 // bytes
 
@@ -83,6 +85,7 @@ func (s *settings) flags() (settable, all *pflag.FlagSet) {
 	f.Func("credit", "one connection may have `N` requests queued or in work (default 4096)", count(&s.credit))
 	f.StringVar(&s.config, "config", "", "serve the pools in `FILE`; kassad --example prints one to begin with")
 	f.StringVar(&s.data, "data", "", "keep the pools in directory `DIR`, which is made if need be; without --config they are served as they are there")
+	f.StringVar(&s.backups, "backups", "", "make backups of the pools in directory `DIR` when a client asks for one, as kassa backup does (default: refuse to)")
 	f.Func("events-keep", "keep the pools' events for `TIME`, for watch and audit (default 24h)", period(&s.eventsKeep))
 	f.Int64Var(&s.eventsMax, "events-bytes-max", eventsMaxDefault, "but no more than `BYTES` of them")
 	f.BoolVar(&s.demo, "demo", false, "serve types to try things with: echo, cntResponse, getIp")
@@ -160,6 +163,10 @@ func readSettings(args, environment []string) (settings, error) {
 	switch {
 	case s.config != "" && s.data == "":
 		return s, errors.New("--config needs --data DIR: the directory where the pools are kept")
+	case s.backups != "" && s.data == "":
+		return s, errors.New("--backups needs --data DIR: the directory where the pools are kept")
+	case s.backups != "" && filepath.Clean(s.backups) == filepath.Clean(s.data):
+		return s, errors.New("--backups and --data name the same directory: backups need one of their own")
 	case s.eventsMax < 0:
 		return s, fmt.Errorf("--events-bytes-max is %d: want 0 or more", s.eventsMax)
 	}

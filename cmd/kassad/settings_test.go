@@ -45,14 +45,14 @@ func TestEveryFlag(t *testing.T) {
 		listen: []string{"tcp://127.0.0.1:1", "unix:///a", "tcp://[::1]:0"},
 		codec:  codec.Crab{}, connsMax: 2, loops: 3, frameBytesMax: 4, credit: 5,
 		frameTimeout: 6 * time.Second, idleTimeout: 7 * time.Minute, drainTimeout: 0,
-		config: "c.yaml", data: "d", eventsKeep: 8 * time.Hour, eventsMax: 9,
+		config: "c.yaml", data: "d", backups: "b", eventsKeep: 8 * time.Hour, eventsMax: 9,
 		demo: true, queueLog: 4 * time.Second, logLevel: slog.LevelWarn, logJSON: true,
 	}
 	args := []string{
 		"--listen", "tcp://127.0.0.1:1, unix:///a", "--listen=tcp://[::1]:0",
 		"--codec", "crab", "--conns-max", "2", "--loops", "3", "--frame-bytes-max", "4", "--credit", "5",
 		"--frame-timeout", "6s", "--idle-timeout", "7m", "--drain-timeout", "0",
-		"--config", "c.yaml", "--data", "d", "--events-keep", "8h", "--events-bytes-max", "9",
+		"--config", "c.yaml", "--data", "d", "--backups", "b", "--events-keep", "8h", "--events-bytes-max", "9",
 		"--demo", "--queue-log", "4s", "--log-level", "warn", "--log-format", "json",
 	}
 	got, err := readSettings(args, nil)
@@ -66,7 +66,7 @@ func TestEveryFlag(t *testing.T) {
 		"LISTEN=tcp://127.0.0.1:1,unix:///a,tcp://[::1]:0",
 		"CODEC=crab", "CONNS_MAX=2", "LOOPS=3", "FRAME_BYTES_MAX=4", "CREDIT=5",
 		"FRAME_TIMEOUT=6s", "IDLE_TIMEOUT=7m", "DRAIN_TIMEOUT=0",
-		"CONFIG=c.yaml", "DATA=d", "EVENTS_KEEP=8h", "EVENTS_BYTES_MAX=9",
+		"CONFIG=c.yaml", "DATA=d", "BACKUPS=b", "EVENTS_KEEP=8h", "EVENTS_BYTES_MAX=9",
 		"DEMO=true", "QUEUE_LOG=4s", "LOG_LEVEL=warn", "LOG_FORMAT=json",
 	} {
 		name, _, _ := strings.Cut(setting, "=")
@@ -175,6 +175,8 @@ func TestBadSettings(t *testing.T) {
 		{"--log-format xml", "", "want text or json"},
 		{"--log-level loud", "", "loud"},
 		{"--demo=perhaps", "", "--demo"},
+		{"--backups b", "", "--backups needs --data DIR"},
+		{"--data d --backups ./d/", "", "--backups and --data name the same directory"},
 		{"--listen 127.0.0.1:1", "", "want tcp://HOST:PORT or unix:///PATH"},
 		{"--listen tcp://127.0.0.1", "", "want tcp://HOST:PORT"},
 		{"--listen tcp://127.0.0.1:70000", "", "want tcp://HOST:PORT"},

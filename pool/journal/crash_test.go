@@ -4,18 +4,16 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/kassa-go/kassa/pool/internal/proof"
 )
 
 // TestPowerLoss takes the power at a random file operation, opening and closing among them, again and again.
 func TestPowerLoss(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	rng := rand.New(rand.NewPCG(seed, 0))
-	t.Logf("seed %d", seed)
-	for next := more(t, 8); next(); {
+	proof.Run(t, "power losses of a journal", 2000, func(t *testing.T, rng *rand.Rand) (losses int) {
 		m := newModel(rng)
 		retain := []int64{0, 20 << 10}[rng.IntN(2)]
 		fs := vfs.NewCrashableMem()
@@ -85,6 +83,7 @@ func TestPowerLoss(t *testing.T) {
 				t.Fatal(err)
 			}
 			if count.Load() >= at.Load() {
+				losses++
 				fs, least, most = crashed, atLeast, atMost
 				if least > most {
 					t.Fatalf("%d, %d", least, most)
@@ -93,5 +92,6 @@ func TestPowerLoss(t *testing.T) {
 				least, most, epoch = len(m.ops), len(m.ops), c.epoch
 			}
 		}
-	}
+		return losses
+	})
 }

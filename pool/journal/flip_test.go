@@ -7,10 +7,12 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/kassa-go/kassa/pool/internal/proof"
 )
 
 // files are what is in a directory.
@@ -195,8 +197,17 @@ func (all files) newest() string {
 
 type tally struct{ whole, found, refused, lostTail int }
 
-func (o outcome) count(t *testing.T, into map[string]*tally, name string) {
+// tallies are by kind of file, and of several goroutines.
+type tallies struct {
+	mu  sync.Mutex
+	all map[string]*tally
+}
+
+func (o outcome) count(t *testing.T, to *tallies, name string) {
 	t.Helper()
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	into := to.all
 	kind := name
 	for _, k := range []string{"MANIFEST", "OPTIONS", "marker"} {
 		if strings.HasPrefix(name, k) {
@@ -226,6 +237,13 @@ func (o outcome) count(t *testing.T, into map[string]*tally, name string) {
 	}
 }
 
+// tallied returns what counts, and logs that at the end.
+func tallied(t *testing.T, what string) *tallies {
+	to := &tallies{all: map[string]*tally{}}
+	t.Cleanup(func() { report(t, what, to.all) })
+	return to
+}
+
 func report(t *testing.T, what string, tallies map[string]*tally) {
 	for kind, n := range tallies {
 		t.Logf("%s: %-8s %5d whole, %5d more but for what Verify finds, %5d refused, %5d without the last", what, kind, n.whole, n.found, n.refused, n.lostTail)
@@ -234,11 +252,8 @@ func report(t *testing.T, what string, tallies map[string]*tally) {
 
 // TestFlip flips one bit anywhere in the files of a store.
 func TestFlip(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	rng := rand.New(rand.NewPCG(seed, 0))
-	t.Logf("seed %d", seed)
-	tallies := map[string]*tally{}
-	for next := more(t, 1); next(); {
+	tallies := tallied(t, "flipped")
+	proof.Run(t, "bit flips", 500, func(t *testing.T, rng *rand.Rand) (flips int) {
 		for _, r := range relics(t, rng) {
 			if o := r.open(t, "as it is", r.files.with(t, "store", "", nil), true); o.refused != nil || o.lost != 0 {
 				t.Fatalf("%s, as it is: %+v", r.name, o)
@@ -259,6 +274,7 @@ func TestFlip(t *testing.T) {
 					what := fmt.Sprintf("bit %d of byte %d of %s of %d", bit, at, name, len(was))
 					o := r.open(t, what, r.files.with(t, "store", name, flipped), rng.IntN(2) == 0)
 					o.count(t, tallies, name)
+					flips++
 					most := 0 // what may be lost: what was not known to be durable when the last batch was made
 					if r.name != "closed" && name == r.files.newest() {
 						if most = 1; !r.alone {
@@ -272,17 +288,14 @@ func TestFlip(t *testing.T) {
 				}
 			}
 		}
-	}
-	report(t, "flipped", tallies)
+		return flips
+	})
 }
 
 // TestCut truncates and removes files of a store.
 func TestCut(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	rng := rand.New(rand.NewPCG(seed, 0))
-	t.Logf("seed %d", seed)
-	tallies := map[string]*tally{}
-	for next := more(t, 1); next(); {
+	tallies := tallied(t, "cut")
+	proof.Run(t, "files cut or removed", 200, func(t *testing.T, rng *rand.Rand) (cuts int) {
 		for _, r := range relics(t, rng) {
 			for _, name := range r.files.names() {
 				was := r.files[name]
@@ -297,6 +310,7 @@ func TestCut(t *testing.T) {
 					}
 					o := r.open(t, what, r.files.with(t, "store", name, cut), rng.IntN(4) == 0)
 					o.count(t, tallies, name)
+					cuts++
 					if o.lost > 0 && (name != r.files.newest() || r.name == "closed") {
 						t.Errorf("%s, %s: the last %d of %d acknowledged ops are lost, and it does not show",
 							r.name, what, o.lost, r.acked)
@@ -304,8 +318,8 @@ func TestCut(t *testing.T) {
 				}
 			}
 		}
-	}
-	report(t, "cut", tallies)
+		return cuts
+	})
 }
 
 func isLocked(t *testing.T, err error) bool {

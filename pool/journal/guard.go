@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -138,10 +139,15 @@ func (g *guard) isStuck() bool {
 	}
 }
 
-// read is called with the outcome of each read.
+// read is called with the outcome of each read. While Pebble opens the store one that fails ends it all: its Open would
+// take apart what goroutines it has started still use, and these would panic.
 func (g *guard) read(err error) error {
-	if err != nil && !errors.Is(err, io.EOF) && g.opened.Load() {
+	switch {
+	case err == nil || errors.Is(err, io.EOF):
+	case g.opened.Load():
 		g.pause()
+	case !errors.Is(err, fs.ErrNotExist):
+		g.freeze(err)
 	}
 	return err
 }
@@ -212,6 +218,11 @@ func (g *guard) Open(path string, o ...vfs.OpenOption) (vfs.File, error) {
 func (g *guard) OpenDir(path string) (vfs.File, error) {
 	f, err := g.FS.OpenDir(path)
 	return g.file(path, f, err)
+}
+
+func (g *guard) List(dir string) ([]string, error) {
+	names, err := g.FS.List(dir)
+	return names, g.read(err)
 }
 
 func (g *guard) Rename(from, to string) error { return g.check(to, g.FS.Rename(from, to)) }

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"strconv"
 	"testing"
+
+	"github.com/kassa-go/kassa/pool/internal/proof"
 )
 
 // chunkOf makes the chunk that a child appends as seq.
@@ -55,65 +57,73 @@ func appendUntilKilled(dir string) {
 
 // TestKill kills a process that appends, again and again.
 func TestKill(t *testing.T) {
-	dir := t.TempDir()
-	var last uint64
-	for next := more(t, 4); next(); {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), child+"=append", "JOURNAL_DIR="+dir)
-		out, err := cmd.StdoutPipe()
+	proof.Run(t, "kills of a process with a journal", 8, func(t *testing.T, rng *rand.Rand) int {
+		dir, last := t.TempDir(), uint64(0)
+		for range 4 {
+			last = killOnce(t, rng, dir, last)
+		}
+		os.RemoveAll(dir)
+		return 4
+	})
+}
+
+// killOnce has a process go on with a store and kills it. It returns the last seq that was acknowledged, in this life or
+// those before.
+func killOnce(t *testing.T, rng *rand.Rand, dir string, last uint64) uint64 {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), child+"=append", "JOURNAL_DIR="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	kill := rng.IntN(500)
+	for n := 0; lines.Scan(); n++ {
+		seq, err := strconv.ParseUint(lines.Text(), 10, 64)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatal(lines.Text())
 		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
+		last = seq
+		if n == kill {
+			cmd.Process.Kill()
 		}
-		lines := bufio.NewScanner(out)
-		kill := rand.IntN(500)
-		for n := 0; lines.Scan(); n++ {
-			seq, err := strconv.ParseUint(lines.Text(), 10, 64)
-			if err != nil {
-				t.Fatal(lines.Text())
-			}
-			last = seq
-			if n == kill {
-				cmd.Process.Kill()
-			}
+	}
+	cmd.Wait()
+	p, err := Open(Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := recoverAll(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seq := c.mark.Seq
+	if c.mark.Hash != seq || seq > 0 && c.records["seq"] != fmt.Sprint(seq) {
+		t.Fatalf("%v, %v", c, c.records)
+	}
+	for _, o := range c.chunks {
+		seq++
+		if o.seq != seq || !bytes.Equal(o.chunk, chunkOf(seq)) {
+			t.Fatalf("chunk %d, and not %d, or not as it was", o.seq, seq)
 		}
-		cmd.Wait()
-		p, err := Open(Config{Dir: dir})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := recoverAll(p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seq := c.mark.Seq
-		if c.mark.Hash != seq || seq > 0 && c.records["seq"] != fmt.Sprint(seq) {
-			t.Fatalf("%v, %v", c, c.records)
-		}
-		for _, o := range c.chunks {
-			seq++
-			if o.seq != seq || !bytes.Equal(o.chunk, chunkOf(seq)) {
-				t.Fatalf("chunk %d, and not %d, or not as it was", o.seq, seq)
-			}
-		}
-		if seq < last {
-			t.Fatalf("%d was acknowledged, %d is the last there is", last, seq)
-		}
-		if rand.IntN(2) == 0 { // the next one has to do without a Close
-			if err := p.Close(); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		if err := p.Append(seq+1, chunkOf(seq+1)).Wait(); err != nil {
-			t.Fatal(err)
-		}
-		if err := p.Close(); err != nil {
+	}
+	if seq < last {
+		t.Fatalf("%d was acknowledged, %d is the last there is", last, seq)
+	}
+	if rng.IntN(2) == 0 {
+		last = seq + 1
+		if err := p.Append(last, chunkOf(last)).Wait(); err != nil {
 			t.Fatal(err)
 		}
 	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return last
 }
 
 // TestLocked opens a store from two processes, and twice from one.

@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"os"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 )
@@ -25,21 +24,4 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(code)
-}
-
-// more returns a func that is true n times, or, with KASSA_SOAK, for that long.
-func more(t *testing.T, n int) func() bool {
-	if testing.Short() {
-		n = (n + 9) / 10
-	}
-	soak, _ := time.ParseDuration(os.Getenv("KASSA_SOAK"))
-	start, did := time.Now(), 0
-	return func() bool {
-		if soak == 0 && did >= n || soak != 0 && time.Since(start) > soak || t.Failed() {
-			t.Logf("%d rounds in %v", did, time.Since(start).Round(time.Millisecond))
-			return false
-		}
-		did++
-		return true
-	}
 }

@@ -17,6 +17,9 @@ import (
 // log that tells where it was synced.
 const pebbleFormat = pebble.FormatTableFormatV6
 
+// FilesMax is how many files a store has open at most: as it grows, and is read, it comes to that.
+const FilesMax = 128
+
 // options are made for a log that is written much, scanned at start and hardly read in between: little cache, and tables
 // kept open by the dozen. In memory that is at most 8 memtables, a cache of 8 MiB, and a checkpoint under way.
 func options(fs vfs.FS, memTable uint64, log pebble.Logger) *pebble.Options {
@@ -25,7 +28,7 @@ func options(fs vfs.FS, memTable uint64, log pebble.Logger) *pebble.Options {
 		Logger:                      log,
 		FormatMajorVersion:          pebbleFormat,
 		CacheSize:                   8 << 20,
-		MaxOpenFiles:                128,
+		MaxOpenFiles:                FilesMax,
 		MemTableSize:                memTable,
 		MemTableStopWritesThreshold: 8,  // more than are ever waiting, but for want of room
 		L0StopWritesThreshold:       24, // a checkpoint is a burst: let compaction catch up rather than hold up an Append

@@ -424,6 +424,9 @@ func (p *Pebble) Backup(dir string) error {
 	return nil
 }
 
+// Gone returns the seq up to which chunks are kept no longer, once Recover has returned.
+func (p *Pebble) Gone() uint64 { return p.gone.Load() }
+
 func (p *Pebble) Full() bool {
 	if p.guard.starved.Load() {
 		return true

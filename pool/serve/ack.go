@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 
 	"github.com/kassa-go/kassa/codec"
 	"github.com/kassa-go/kassa/dispatch"
@@ -25,15 +24,43 @@ type acker struct {
 
 // parked are the jobs that wait for the outcome of one wait: one, unless its key was used again.
 type parked struct {
-	jobs      []*dispatch.Parked
-	verb      *Verb
-	keyed     bool
-	all       atomic.Int32 // jobs so far
-	takenBack atomic.Int32 // those of them that were: by their client, or their deadline is over
+	jobs  []*dispatch.Parked
+	verb  *Verb
+	keyed bool
+
+	mu       sync.Mutex
+	live     int            // jobs that have not ended
+	leaver   *dispatch.Peer // that took one back, or whose deadline was over, since the last one came; nil: none
+	unwanted bool           // nobody waits for the outcome, nor may come back for it
 }
 
-// unwanted reports whether nobody waits for the outcome, nor may come back for it.
-func (w *parked) unwanted() bool { return w.takenBack.Load() == w.all.Load() }
+// begin counts a job.
+func (w *parked) begin() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.live++
+	w.leaver, w.unwanted = nil, false
+}
+
+// over says that a job of peer has ended: with its connection, which its client may come back from, or otherwise. It reports
+// whether that makes the wait unwanted. Of a client that came back, the old connection may be missed only after the new one
+// has taken its job back.
+func (w *parked) over(peer *dispatch.Peer, gone bool) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.live--
+	if !gone {
+		w.leaver = peer
+	}
+	w.unwanted = w.live == 0 && w.leaver != nil && (!gone || w.leaver != peer)
+	return w.unwanted
+}
+
+func (w *parked) isUnwanted() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.unwanted
+}
 
 func (a *acker) init(s *Server) {
 	a.s = s
@@ -108,20 +135,17 @@ func (a *acker) park(o *op) {
 	if w == nil {
 		w = &parked{verb: o.verb, keyed: o.job.Key() != nil}
 	}
-	w.all.Add(1)
+	w.begin()
 	peer := o.job.Peer()
 	p, err := a.answers.Park(o.job, func(cause error) {
-		if errors.Is(cause, dispatch.ErrGone) || errors.Is(cause, dispatch.ErrDraining) {
-			return // its session says what becomes of it
-		}
-		if w.takenBack.Add(1); w.unwanted() {
+		// Where it has gone, its session says what becomes of the wait.
+		if w.over(peer, errors.Is(cause, dispatch.ErrGone) || errors.Is(cause, dispatch.ErrDraining)) {
 			a.s.news.add(newsItem{cancel: wait})
 		}
 	})
 	if err != nil {
-		w.all.Add(-1)
 		a.answers.Fail(o.job, err)
-		if w.unwanted() && (len(w.jobs) > 0 || errors.Is(err, dispatch.ErrParkedMax) || peer.OnClosed(func() {})) { // else, again, its session says that
+		if w.over(peer, !errors.Is(err, dispatch.ErrParkedMax) && !peer.OnClosed(func() {})) {
 			a.waits[wait] = w // it may be served before it is taken back
 			a.s.news.add(newsItem{cancel: wait})
 		}
@@ -146,7 +170,7 @@ func (a *acker) deliver(answer *pool.Answer) {
 		return
 	}
 	switch {
-	case w != nil && (w.unwanted() || !w.keyed && a.sessions[answer.Session] == nil):
+	case w != nil && (w.isUnwanted() || !w.keyed && a.sessions[answer.Session] == nil):
 		// Nobody knows of the lease, nor will.
 		a.s.news.add(newsItem{giveUp: &pool.Release{Lease: r.Lease, Token: r.Token}})
 	default:

@@ -3,6 +3,7 @@
 //
 // A Server has three goroutines besides the jobber's, each with what it owns and what wakes it:
 //
+//	backup jobber  makes backups, one after the other, while the pools go on; woken by the dispatcher
 //	pools jobber   decodes payloads into commands; woken by the dispatcher, and held up while pools is busy
 //	pools          owns the machine and the journal's write side: decides a batch of commands, appends what came of it,
 //	               and hands both on; woken by commands, by what connections do, by what becomes due

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
+	"time"
 
 	"github.com/bytedance/sonic/encoder"
 
@@ -46,7 +47,9 @@ func result(o *op) any {
 	case opSetItem:
 		return &wire.ItemChanged{Changed: r.Count}
 	case opHello:
-		return &helloResult{Hello: o.job.Hello(), Session: r.Session, Resume: o.hello}
+		hello := o.job.Hello()
+		hello.ServerTime = time.UnixMilli(o.now).UTC() // it may differ from the wall clock, and expiresAt is by this one
+		return &helloResult{Hello: hello, Session: r.Session, Resume: o.hello}
 	}
 	return o.view
 }
@@ -153,6 +156,9 @@ func WireEvent(e *pool.Event) *wire.Event {
 	}
 	return w
 }
+
+// AppendEvent appends an event as watchers are told of it, in JSON without line breaks.
+func AppendEvent(dst []byte, e *pool.Event) ([]byte, error) { return appendJSON(dst, WireEvent(e)) }
 
 // appendJSON appends v as one line of JSON.
 func appendJSON(dst []byte, v any) ([]byte, error) {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -22,14 +21,8 @@ import (
 	"github.com/kassa-go/kassa/pool/wire"
 )
 
-// child is set in the environment of a process that a test has started from this binary: to the directory of its store.
-const child = "SERVE_CHILD_DIR"
-
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
-	if dir := os.Getenv(child); dir != "" {
-		serveUntilKilled(dir)
-	}
 	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // a dependency of gnet starts two at init
 }
 
@@ -75,7 +68,10 @@ func begin(cfg Config, parkedMax int) (*served, error) {
 func (s *served) end(patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	return errors.Join(s.e.Shutdown(ctx), s.d.Close(ctx), s.Close())
+	if err := errors.Join(s.e.Shutdown(ctx), s.d.Close(ctx), s.Close()); err != nil {
+		return err
+	}
+	return s.replays()
 }
 
 // start begins to serve until the test is over.
@@ -200,6 +196,15 @@ func (c *conn) push() frame {
 func (c *conn) call(typ, payload string, fields ...string) frame {
 	c.t.Helper()
 	return c.reply(c.send(typ, payload, fields...))
+}
+
+// exchange is call for a connection that may end.
+func (c *conn) exchange(typ, payload string) (frame, bool) {
+	if _, err := fmt.Fprintf(c, `{"type":%q,"queryIndex":1,"payload":%s}`+"\n", typ, payload); err != nil {
+		return frame{}, false
+	}
+	f, err := c.read()
+	return f, err == nil
 }
 
 // fails checks that a request fails.

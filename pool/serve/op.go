@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -8,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -35,6 +37,7 @@ type op struct {
 	reply pool.Reply
 	view  any    // the result of what only looks
 	hello string // what the session can be resumed with; the seat's may be another by the time of the answer
+	now   int64  // when a hello was dealt with, ms by the clock that ends leases
 }
 
 type opKind uint8
@@ -134,21 +137,54 @@ func (d *opDecoder) into(o *op, v any) error {
 	err := d.json.Decode(v)
 	d.json.Reset("")
 	if err != nil {
-		return codec.NewError(codec.BadPayload, "payload of "+o.job.Type()+": "+decodeText(err))
+		return codec.NewError(codec.BadPayload, "payload of "+o.job.Type()+": "+decodeText(p, err))
 	}
 	return nil
 }
 
-// decodeText is what is wrong, on one line and without the payload.
-func decodeText(err error) string {
-	if mismatch, ok := errors.AsType[*decoder.MismatchTypeError](err); ok {
-		return fmt.Sprintf("at byte %d there is a value of another type than %s", mismatch.Pos, mismatch.Type)
+// decodeText is what is wrong with a payload, on one line.
+func decodeText(payload []byte, err error) string {
+	if mismatch, ok := errors.AsType[*decoder.MismatchTypeError](err); ok && mismatch.Pos <= len(payload) {
+		return mismatchText(payload, mismatch.Pos, mismatch.Type)
 	}
 	if syntax, ok := errors.AsType[decoder.SyntaxError](err); ok {
 		return fmt.Sprintf("it is not JSON at byte %d", syntax.Pos)
 	}
 	text, _, _ := strings.Cut(err.Error(), "\n")
 	return text
+}
+
+// mismatchText says which value is none of the type wanted: by its name, where it has one.
+func mismatchText(payload []byte, pos int, wanted reflect.Type) string {
+	var value json.RawMessage
+	if json.NewDecoder(bytes.NewReader(payload[pos:])).Decode(&value) != nil {
+		value = payload[pos:]
+	}
+	what := fmt.Sprintf("at byte %d there", pos)
+	if before, ok := bytes.CutSuffix(bytes.TrimSpace(payload[:pos]), []byte(":")); ok {
+		before = bytes.TrimSpace(before)
+		if open := bytes.LastIndexByte(before[:max(0, len(before)-1)], '"'); open >= 0 {
+			what = string(before[open+1 : len(before)-1])
+		}
+	}
+	return fmt.Sprintf("%.64s is %.64s: want %s", what, value, jsonName(wanted))
+}
+
+// jsonName is what JSON calls the values of a type.
+func jsonName(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Pointer:
+		return jsonName(t.Elem())
+	}
+	return "a whole number, in digits and below 2^53"
 }
 
 // keyed returns the request's key, whose client the goroutine pools fills in.
@@ -212,9 +248,11 @@ func (d *opDecoder) renew(o *op) error {
 		return err
 	}
 	var p wire.Renew
-	err := d.into(o, &p)
+	if err := d.into(o, &p); err != nil {
+		return err
+	}
 	c.Lease, c.Token, c.TTLMs = p.Lease, p.Token, p.TTLMs
-	return err
+	return needLease(o, p.Lease, p.Token)
 }
 
 func (d *opDecoder) release(o *op) error {
@@ -230,9 +268,26 @@ func (d *opDecoder) release(o *op) error {
 		return err
 	}
 	var p wire.Release
-	err := d.into(o, &p)
+	if err := d.into(o, &p); err != nil {
+		return err
+	}
 	c.Lease, c.Token, c.Outcome = p.Lease, p.Token, pool.Outcome(p.Outcome)
-	return err
+	return needLease(o, p.Lease, p.Token)
+}
+
+// needLease and need refuse what names nothing.
+func needLease(o *op, lease, token uint64) error {
+	if lease == 0 || token == 0 {
+		return codec.NewError(codec.BadPayload, "payload of "+o.job.Type()+": lease and token are needed, as lease.acquire gave them")
+	}
+	return nil
+}
+
+func need(o *op, field, value string) error {
+	if value == "" {
+		return codec.NewError(codec.BadPayload, "payload of "+o.job.Type()+": "+field+" is needed, and is absent or empty")
+	}
+	return nil
 }
 
 // hello opens a session, or takes one over: only pools knows which.
@@ -249,7 +304,7 @@ func (d *opDecoder) hello(o *op) error {
 	}
 	id, secret, ok := strings.Cut(p.Resume, ".")
 	session, err := strconv.ParseUint(id, 10, 64)
-	if !ok || err != nil {
+	if !ok || err != nil || session == 0 {
 		return codec.NewError(codec.SessionExpired, "resume is not what a hello gave: say hello without it")
 	}
 	o.ask = &helloAsk{session: session, secret: secret}
@@ -287,7 +342,7 @@ func (d *opDecoder) stats(o *op) error {
 		return err
 	}
 	o.ask = &p
-	return nil
+	return need(o, "pool", p.Pool)
 }
 
 func (d *opDecoder) fill(o *op) error {
@@ -300,7 +355,7 @@ func (d *opDecoder) fill(o *op) error {
 		c.Items[i] = pool.ItemSpec{ID: it.ID, Labels: it.Labels, Attrs: attrs(it.Attrs)}
 	}
 	o.cmd, o.grow = c, true
-	return nil
+	return need(o, "pool", p.Pool)
 }
 
 // attrs returns a copy of a JSON value without the space in it, nil for null.
@@ -317,14 +372,18 @@ func attrs(raw json.RawMessage) json.RawMessage {
 
 func (d *opDecoder) drain(o *op) error {
 	var p wire.PoolDrain
-	err := d.into(o, &p)
+	if err := d.into(o, &p); err != nil {
+		return err
+	}
 	o.cmd = &pool.Drain{Pool: p.Pool, IDs: p.IDs, All: p.All, Cursor: p.Cursor, Keyed: keyed(o)}
-	return err
+	return need(o, "pool", p.Pool)
 }
 
 func (d *opDecoder) setItem(o *op) error {
 	var p wire.ItemSet
-	err := d.into(o, &p)
+	if err := d.into(o, &p); err != nil {
+		return err
+	}
 	c := &pool.SetItem{Pool: p.Pool, ID: p.ID, State: p.State, Version: p.Version, Keyed: keyed(o)}
 	if p.Labels != nil {
 		c.Labels = *p.Labels
@@ -336,7 +395,13 @@ func (d *opDecoder) setItem(o *op) error {
 		c.Attrs = attrs(*p.Attrs)
 	}
 	o.cmd, o.grow = c, true
-	return err
+	if p.State == "" && p.Labels == nil && p.Attrs == nil {
+		return codec.NewError(codec.BadPayload, "payload of item.set: state, labels or attrs is needed, to say what is to change")
+	}
+	if err := need(o, "pool", p.Pool); err != nil {
+		return err
+	}
+	return need(o, "id", p.ID)
 }
 
 func (d *opDecoder) watch(o *op) error {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -57,6 +58,7 @@ type seat struct {
 	session uint64   // that its requests belong to; 0: none yet
 	resume  string   // what hello gave to resume it with; empty: it said no hello
 	opened  []uint64 // sessions that end with the connection, session not included
+	robbed  bool     // another connection has taken its session over, and it has said no hello since
 }
 
 // poolsLoop is the goroutine pools.
@@ -237,9 +239,9 @@ func (p *poolsLoop) hear(b *batch, item *newsItem, now int64) {
 		delete(p.seats, st.peer)
 		if st.session != 0 {
 			st.opened = append(st.opened, st.session)
-			delete(p.bySession, st.session)
 		}
 		for _, session := range st.opened {
+			delete(p.bySession, session)
 			p.machine.Decide(now, &pool.Disconnect{Session: session}, &r)
 		}
 		b.closed = append(b.closed, st)
@@ -263,6 +265,17 @@ func (p *poolsLoop) seatOf(o *op) *seat {
 		p.seats[peer] = st
 	}
 	o.seat = st
+	return st
+}
+
+// identityOf is seatOf for a request that goes by who the client is. What a client had sent before it came back over another
+// connection may be read only after that: it asks for it again there, so here it must not be done as somebody else's.
+func (p *poolsLoop) identityOf(o *op) *seat {
+	st := p.seatOf(o)
+	if st != nil && st.robbed {
+		o.err = codec.NewError(codec.SessionExpired, "another connection has taken over the session of this one: say hello")
+		return nil
+	}
 	return st
 }
 
@@ -306,13 +319,13 @@ func (p *poolsLoop) identify(o *op, k *pool.Keyed) {
 	if k.Key == "" {
 		return
 	}
-	if st := p.seatOf(o); st != nil {
+	if st := p.identityOf(o); st != nil {
 		k.Client = st.client
 	}
 }
 
 func (p *poolsLoop) acquire(o *op, c *pool.Acquire, now int64) {
-	st := p.seatOf(o)
+	st := p.identityOf(o)
 	if st == nil {
 		return
 	}
@@ -404,13 +417,17 @@ func (p *poolsLoop) hello(o *op, ask *helloAsk, now int64) {
 		return
 	}
 	r := &o.reply
+	o.now = now
 	switch {
 	case ask.session != 0:
 		if p.machine.Decide(now, &pool.Resume{Session: ask.session, Secret: ask.secret}, r); r.Err != nil {
 			return
 		}
-		if old := p.bySession[ask.session]; old != nil && old != st {
-			old.session, old.resume, old.client = 0, "", address(old.peer)
+		if old := p.bySession[ask.session]; old != nil {
+			old.opened = slices.DeleteFunc(old.opened, func(id uint64) bool { return id == ask.session })
+			if old != st && old.session == ask.session {
+				old.session, old.resume, old.client, old.robbed = 0, "", address(old.peer), true
+			}
 		}
 	case st.resume != "": // once more
 		r.Session, o.hello = st.session, st.resume
@@ -421,10 +438,9 @@ func (p *poolsLoop) hello(o *op, ask *helloAsk, now int64) {
 		}
 	}
 	if st.session != 0 && st.session != r.Session {
-		delete(p.bySession, st.session)
-		st.opened = append(st.opened, st.session)
+		st.opened = append(st.opened, st.session) // it ends with the connection, unless another one resumes it before
 	}
-	st.session, st.client = r.Session, fmt.Sprintf("session/%d", r.Session)
+	st.session, st.robbed, st.client = r.Session, false, fmt.Sprintf("session/%d", r.Session)
 	st.resume = fmt.Sprintf("%d.%s", r.Session, ask.secret)
 	o.hello = st.resume
 	p.bySession[st.session] = st
@@ -436,8 +452,6 @@ type checkpoints struct {
 	active  bool
 	records []journal.Record
 }
-
-const checkpointSlice = 2048 // records handed out between two batches
 
 // checkpoint begins a checkpoint when it is time, or goes on with the one under way. With all, it makes a whole one: the
 // last.
@@ -452,7 +466,7 @@ func (p *poolsLoop) checkpoint(b *batch, all bool) {
 		ck.active = true
 	}
 	for {
-		records, mark, done := m.Slice(checkpointSlice)
+		records, mark, done := m.Slice(p.s.cfg.checkpointSlice)
 		for _, r := range records {
 			ck.records = append(ck.records, journal.Record(r))
 		}

@@ -25,12 +25,16 @@ type Config struct {
 
 	GraceMs int64 // how long a lost session can be resumed: 10,000; below 0: not at all
 
+	// Backups is the directory that journal.backup makes backups in, made when it is not there. Empty: it is refused.
+	Backups string
+
 	CheckpointEvery   time.Duration // 5 s
 	CheckpointRecords int           // as many changed records bring a checkpoint forward: 100,000
 
 	Log *slog.Logger // slog.Default()
 
-	wall func() time.Time // the wall clock
+	wall            func() time.Time // the wall clock
+	checkpointSlice int              // records handed out between two batches: 2048
 }
 
 // Pool is a configured pool.
@@ -88,6 +92,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.wall == nil {
 		cfg.wall = time.Now
 	}
+	if cfg.checkpointSlice == 0 {
+		cfg.checkpointSlice = 2048
+	}
 	s := &Server{
 		cfg:      cfg,
 		log:      cfg.Log,
@@ -101,6 +108,9 @@ func New(cfg Config) (*Server, error) {
 	s.feed.init()
 	s.ack.init(s)
 	s.pools.init(s)
+	if err := s.openBackups(); err != nil {
+		return nil, err
+	}
 	if err := s.recover(); err != nil {
 		return nil, err
 	}
@@ -117,6 +127,7 @@ func (s *Server) Register(reg *dispatch.Registry) {
 		names = append(names, s.cfg.Verbs[i].Name)
 	}
 	dispatch.HandleAsync(reg.Jobber(dispatch.JobberConfig{Name: "pools"}), s.newJobber(), names...)
+	dispatch.Handle(reg, "journal.backup", s.backup)
 }
 
 // Start begins to serve.

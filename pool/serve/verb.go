@@ -94,7 +94,7 @@ var verbResults = map[string]reflect.Type{
 // verbNamesTaken are types, and beginnings of types, that the server has itself.
 var verbNamesTaken = []string{
 	"hello", "ping", "types", "stats", "srvQueuePrint", "cancel", "watch", "explain", "errMsgFromClient",
-	"lease.", "pool.", "item.", "hold.", "sale.", "slot.",
+	"lease.", "pool.", "item.", "hold.", "sale.", "slot.", "journal.",
 }
 
 // Compile checks v and makes it ready for use. Its error is a *VerbError.

@@ -188,7 +188,10 @@ func (f *FillItem) UnmarshalJSON(p []byte) error {
 		return json.Unmarshal(p, &f.ID)
 	}
 	type plain FillItem
-	return json.Unmarshal(p, (*plain)(f))
+	if json.Unmarshal(p, (*plain)(f)) != nil {
+		return fmt.Errorf("an item is its ID, or an object with id, labels (whose values are strings) and attrs, not %.64s", p)
+	}
+	return nil
 }
 
 // Filled is the result of pool.fill.
@@ -287,4 +290,16 @@ type Blocked struct {
 	Lease    uint64 `json:"lease,omitempty"`    // whose end comes first, of those in the way
 	FreeAt   int64  `json:"freeAt,omitempty"`   // when it ends at the latest, unless it is renewed
 	Draining bool   `json:"draining,omitempty"` // what it wants is leaving
+}
+
+// Backup is the payload of journal.backup.
+type Backup struct {
+	Name string `json:"name,omitempty"` // default: the time, such as 20261121T151254.123Z
+}
+
+// BackedUp is its result.
+type BackedUp struct {
+	Name  string `json:"name"`
+	Rev   uint64 `json:"rev"`   // of the last event in it
+	Bytes int64  `json:"bytes"` // of its files
 }
