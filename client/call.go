@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"net"
 	"sync"
 	"time"
 
@@ -34,13 +35,22 @@ type call struct {
 	payload  []byte    // in scratch, or the caller's own; only read while the caller waits
 	opaque   bool
 	oneWay   bool
-	discard  bool // nobody wants to see the result
+	discard  bool        // nobody wants to see the result
+	only     *conn       // that may send it; nil: any
+	answered func(*call) // called in the place of done: with Client.mu held, unless there is a reply
+	lease    *Lease      // of lease.acquire and lease.renew
 
 	// Guarded by Client.mu.
 	state      callState
 	conn       *conn  // while pending
 	index      uint64 // likewise
 	prev, next *call  // while queued
+	unwanted   bool   // taken back: it is not sent again
+
+	// Set as it is sent, of one that has only: when, over which socket, and what hello had told there.
+	sentAt time.Time
+	sock   net.Conn
+	under  *greeting
 
 	// Set before done by whoever finishes the call.
 	reply       []byte // the result, in memory of its own; nil: null
@@ -89,6 +99,10 @@ func (c *call) free() {
 // finish ends the call; from then on it is its caller's. Of one that was enqueued, state is set first, under Client.mu.
 func (c *call) finish(err error) {
 	c.err = err
+	if c.answered != nil {
+		c.answered(c)
+		return
+	}
 	c.done <- struct{}{}
 }
 

@@ -14,7 +14,8 @@ import (
 type Client struct {
 	cfg    Config
 	conns  []*conn
-	pushes *pushQueue // nil: pushes are dropped
+	pushes *pushQueue             // nil: pushes are dropped
+	leases atomic.Pointer[leases] // nil: Acquire was not called yet
 
 	mu     sync.Mutex // guards what follows, the fields of conns, and the state of calls
 	queue  callList   // the calls that have not been sent, oldest first: WaitingMax, and what failed writes gave back
@@ -153,10 +154,14 @@ func (c *Client) ask(ctx context.Context, req *Request, discard bool) (*call, er
 	return call, nil
 }
 
-// push queues the push in f for OnPush.
+// push queues the push in f for OnPush, after the leases have seen it.
 func (c *Client) push(f *codec.Frame) {
+	k := c.leases.Load()
+	seen := k != nil && string(f.Type) == "lease.lost" && k.told(f)
 	if c.cfg.OnPush == nil {
-		c.pushesDropped.Add(1)
+		if !seen {
+			c.pushesDropped.Add(1)
+		}
 		return
 	}
 	p := Push{Type: string(f.Type), Opaque: f.Opaque}
@@ -201,6 +206,7 @@ func (c *Client) Stats() Stats {
 			s.ConnsUp++
 		}
 		s.InFlight += len(conn.pending)
+		s.Waiting += conn.queue.len
 	}
 	return s
 }

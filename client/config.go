@@ -45,7 +45,7 @@ type Config struct {
 
 	// OnPush is called for each push, one at a time and in the order of arrival, by a goroutine of the client that does
 	// nothing else: it may take its time and make requests, but not call Close. Where it is set, each connection says
-	// hello, without which servers push nothing.
+	// hello, without which servers push nothing; from the first Acquire on the first connection does anyway.
 	OnPush func(Push)
 
 	// OnReconnect is called when a connection that was lost is back, by the goroutine that calls OnPush, and in order with

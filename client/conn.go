@@ -32,13 +32,21 @@ type conn struct {
 	// cancels are the indexes to be cancelled at the server. Each was pending when the writer last came by, so there are
 	// at most InFlightMax.
 	cancels []uint64
+	// queue are the calls that only this connection may send, oldest first: at most WaitingMax, and what failed writes gave
+	// back. Only the client's first connection has any.
+	queue callList
+
+	hello    bool      // each socket is to be greeted by hello, not by ping
+	greeted  bool      // this one was
+	greeting *greeting // what the last hello told; nil: there was none
+
 	// lastIndex is that of the last request. It goes on from socket to socket, so that no answer can find a wrong request.
 	// Half a million requests a second take 500 years to 2^53.
 	lastIndex uint64
 }
 
 func newConn(c *Client) *conn {
-	cn := &conn{client: c, pending: make(map[uint64]*call)}
+	cn := &conn{client: c, pending: make(map[uint64]*call), hello: c.cfg.OnPush != nil}
 	cn.wake.L = &c.mu
 	return cn
 }
@@ -101,7 +109,7 @@ func (cn *conn) serve(s *socket) (answered bool, err error) {
 
 	s.Close()
 	cn.client.mu.Lock()
-	cn.sock = nil
+	cn.sock, cn.greeted = nil, false
 	cn.wake.Signal()
 	cn.client.mu.Unlock()
 	// The writer gives back what it could not send.

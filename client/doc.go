@@ -1,7 +1,8 @@
 // Package client asks a kassa server for things, from Go.
 //
 // The nouns: a [Client] is one or several connections to one server, kept up by it; a [Request] asks for one thing, a
-// [Response] is its answer; a [Push] is what the server says unasked; a [Config] says how.
+// [Response] is its answer; a [Push] is what the server says unasked; a [Lease] is items of the server's pools, kept until
+// they are given back; a [Config] says how.
 //
 //	c, err := client.Dial(ctx, client.Config{Addr: "tcp://127.0.0.1:41969"})
 //	…
@@ -25,17 +26,28 @@
 // Dial makes one attempt and reports how it went. From then on a lost connection is made anew, after pauses that double
 // from Config.BackoffMin to BackoffMax with full jitter. Requests that were not sent yet wait for it; those that were
 // end with [ErrUnknownOutcome]: the server may have done them, or not. A caller that has to know asks again with the
-// same [Request.Key]. What a connection stood for at the server ends with it: watches are to be asked for again, see
-// Config.OnReconnect.
+// same [Request.Key]. Watches are to be asked for again, see Config.OnReconnect. A connection that has said hello resumes
+// its session: what waits keeps its place, and keys stay known.
+//
+// # Leases
+//
+// Acquire, Lease.Release and the renewals do all of that themselves: they ask again with the same key until they know.
+// A lease renews itself while the program does what it holds it for; its context ends when it is lost, and so should the
+// work. That can be noticed late (a process that stands still notices nothing), so what is done to an item should carry
+// Lease.Token, and whoever does it refuse a lower one than it has seen.
+//
+// A lease is lost when one item of it is taken away, when it could not be renewed in time, and when the client is closed.
+// Then nothing is sent: the items come back when their time is over, as the pool says. All leases of a client take one
+// goroutine together, and share the session of its first connection.
 //
 // # Caveats
 //
 // A request that waits at the server (for a lease, say) takes one of the Config.InFlightMax places of its connection.
-// Where they all wait, the release they wait for can not be sent. The defaults keep clear of that: a server lets a
+// Where they all wait, the release they wait for can not be sent, nor a renewal. The defaults keep clear of that: a server lets a
 // connection wait for 1,024 answers.
 //
 // With Config.Conns over 1, requests of one goroutine may overtake each other, and what belongs to a connection at the
-// server (watches, leases that end with it) belongs to one of several.
+// server (watches, leases that were not taken by Acquire and end with it) belongs to one of several.
 //
 // Strings in decoded results share memory with the whole result: a program that keeps one short string of a long result
 // for long does well to clone it.

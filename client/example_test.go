@@ -6,12 +6,17 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/kassa-go/kassa/client"
 	"github.com/kassa-go/kassa/codec"
 	"github.com/kassa-go/kassa/dispatch"
 	"github.com/kassa-go/kassa/engine"
+	"github.com/kassa-go/kassa/pool"
+	"github.com/kassa-go/kassa/pool/journal"
+	"github.com/kassa-go/kassa/pool/serve"
+	"github.com/kassa-go/kassa/pool/wire"
 )
 
 type Order struct {
@@ -155,4 +160,76 @@ func ExampleClient_Send() {
 	p := <-pushes
 	fmt.Printf("%s: %s\n", p.Type, p.Event)
 	// Output: announced: "doors open at eight"
+}
+
+// lendProxies starts a server with a pool of three proxies. It returns its address, and what ends it.
+func lendProxies() (addr string, stop func()) {
+	quiet := slog.New(slog.DiscardHandler)
+	pools, err := serve.New(serve.Config{
+		Journal: journal.NewMemory(),
+		Pools: []serve.Pool{{
+			Spec:  pool.Spec{Name: "proxies"},
+			Items: slices.Values([]pool.ItemSpec{{ID: "proxy-01"}, {ID: "proxy-02"}, {ID: "proxy-03"}}),
+		}},
+		Log: quiet,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	reg := dispatch.NewRegistry()
+	pools.Register(reg)
+	d, err := dispatch.New(dispatch.Config{Registry: reg, Log: quiet})
+	if err != nil {
+		log.Fatal(err)
+	}
+	pools.Start()
+	e, err := engine.Start(engine.Config{
+		Addrs: []string{"tcp://127.0.0.1:0"},
+		Open:  func(c *engine.Conn) engine.Peer { return d.Open(c) },
+		Log:   quiet,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return "tcp://" + e.Addrs()[0].String(), func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := errors.Join(e.Shutdown(ctx), d.Close(ctx), pools.Close()); err != nil {
+			log.Fatal(err)
+		}
+	}
+}
+
+// fetch stands for work that is done through a proxy.
+func fetch(ctx context.Context, proxy string, token uint64) error {
+	fmt.Println("through", proxy)
+	return ctx.Err()
+}
+
+func ExampleClient_Acquire() {
+	addr, stop := lendProxies()
+	defer stop()
+	ctx := context.Background()
+	c, err := client.Dial(ctx, client.Config{Addr: addr})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	lease, err := c.Acquire(ctx, wire.Acquire{Want: []wire.Want{{Pool: "proxies"}}, WaitMs: 30_000})
+	if err != nil {
+		log.Fatal(err) // client.ErrWaitTimeout: all are taken
+	}
+	err = fetch(lease.Context(), lease.Items()[0].ID, lease.Token()) // renewed meanwhile, cancelled if it is lost
+	outcome := "clean"
+	if err != nil {
+		outcome = "broken"
+	}
+	if err := lease.Release(ctx, outcome); err != nil {
+		log.Fatal(err) // client.ErrLeaseLost: somebody else may have it
+	}
+	fmt.Println(lease.Err())
+	// Output:
+	// through proxy-01
+	// lease released
 }

@@ -30,6 +30,12 @@ func (c *call) encode(v any) error {
 	return nil
 }
 
+// encodeJSON returns v as a request has it.
+func encodeJSON(v any) (body []byte, err error) {
+	err = encoder.EncodeInto(&body, v, encodeOptions)
+	return body, err
+}
+
 // decode sets what v points to, if it is not nil, to payload, which v may keep parts of; see Client.Request. It works
 // with d.
 func decode(d *decoder.Decoder, payload []byte, opaque bool, v any) error {

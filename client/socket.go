@@ -2,11 +2,10 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
-
-	"github.com/bytedance/sonic"
 
 	"github.com/kassa-go/kassa/codec"
 )
@@ -51,46 +50,75 @@ func (cn *conn) connect(ctx context.Context) (*socket, error) {
 	return s, nil
 }
 
-// greet says hello where pushes are wanted, or pings, and awaits the answer.
+// greet says hello where it is wanted, or pings, and awaits the answer.
 func (cn *conn) greet(s *socket) error {
-	cfg := &cn.client.cfg
+	cn.client.mu.Lock()
+	hello, resume := cn.hello, ""
+	if cn.greeting != nil {
+		resume = cn.greeting.resume
+	}
+	cn.greeted = false
+	cn.client.mu.Unlock()
+	if !hello {
+		_, err := cn.ask(s, &call{typ: "ping"})
+		if _, refused := errors.AsType[*refusal](err); refused {
+			return nil // any answer will do
+		}
+		return err
+	}
+	asked := time.Now()
+	reply, err := cn.ask(s, &call{typ: "hello", payload: cn.client.helloPayload(resume)})
+	if errors.Is(err, ErrSessionExpired) && resume != "" {
+		asked = time.Now()
+		reply, err = cn.ask(s, &call{typ: "hello", payload: cn.client.helloPayload("")})
+	}
+	if err != nil {
+		return err
+	}
+	cn.learn(nil, newGreeting(reply, asked))
+	return nil
+}
+
+// refusal is an answer to a greeting that is a failure.
+type refusal struct {
+	typ string
+	err *codec.Error
+}
+
+func (r *refusal) Error() string { return r.typ + ": " + r.err.Error() }
+func (r *refusal) Unwrap() error { return r.err }
+
+// ask sends a request on a socket that nobody else uses yet, and returns the result, in memory of its own.
+func (cn *conn) ask(s *socket, c *call) ([]byte, error) {
 	cn.client.mu.Lock()
 	cn.lastIndex++
 	index := cn.lastIndex
 	cn.client.mu.Unlock()
 
-	hello := call{typ: "ping"}
-	if cfg.OnPush != nil {
-		payload, err := sonic.Marshal(map[string]any{"client": cfg.Name, "version": 1})
-		if err != nil {
-			return err
-		}
-		hello = call{typ: "hello", payload: payload}
-	}
 	f := codec.Frame{Index: index, HasIndex: true}
-	hello.frame(&f, time.Time{})
-	out, err := cfg.Codec.Append(nil, &f)
+	c.frame(&f, time.Time{})
+	out, err := cn.client.cfg.Codec.Append(nil, &f)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := s.Write(out); err != nil {
-		return s.frames.refusal(err)
+		return nil, s.frames.refusal(err)
 	}
 	for {
 		f, err := s.frames.next()
 		switch {
 		case err != nil:
-			return err
+			return nil, err
 		case f.Kind == codec.Push:
 			cn.client.push(f)
 		case f.Kind == codec.Failure && !f.HasIndex:
-			return failureOf(f)
-		case !f.HasIndex || f.Index != index || !answers(f, &hello):
-			return protocolError("%s was answered by %s %d", hello.typ, f.Type, f.Index)
-		case f.Kind == codec.Failure && cfg.OnPush != nil:
-			return fmt.Errorf("hello: %w", failureOf(f))
+			return nil, failureOf(f)
+		case !f.HasIndex || f.Index != index || !answers(f, c):
+			return nil, protocolError("%s was answered by %s %d", c.typ, f.Type, f.Index)
+		case f.Kind == codec.Failure:
+			return nil, &refusal{c.typ, failureOf(f)}
 		default:
-			return nil // to a ping, any answer will do
+			return append([]byte(nil), f.Payload...), nil
 		}
 	}
 }

@@ -61,7 +61,7 @@ func (cn *conn) awaitWork(s net.Conn) bool {
 	defer cn.client.mu.Unlock()
 	for waited := false; cn.sock == s; {
 		switch {
-		case len(cn.cancels) == 0 && (cn.client.queue.first == nil || !cn.hasPlaceLocked()):
+		case len(cn.cancels) == 0 && (cn.nextLocked() == nil || !cn.hasPlaceLocked()):
 			cn.idle, waited = true, true
 			cn.wake.Wait()
 			cn.idle = false
@@ -81,6 +81,14 @@ func (cn *conn) awaitWork(s net.Conn) bool {
 	return false
 }
 
+// nextLocked returns the call that is to be sent next, nil if there is none.
+func (cn *conn) nextLocked() *call {
+	if cn.queue.first != nil {
+		return cn.queue.first
+	}
+	return cn.client.queue.first
+}
+
 // collect takes cancels and calls off the queue and appends their frames to out. f is scratch space.
 func (cn *conn) collect(f *codec.Frame, out []byte, sent []sentCall) ([]byte, []sentCall) {
 	now := time.Now()
@@ -90,9 +98,15 @@ func (cn *conn) collect(f *codec.Frame, out []byte, sent []sentCall) ([]byte, []
 		out = cn.appendCancelLocked(f, out, index)
 	}
 	cn.cancels = cn.cancels[:0]
-	for len(out) < writeBytes && cn.client.queue.first != nil && cn.hasPlaceLocked() {
-		c := cn.client.queue.first
-		cn.client.queue.remove(c)
+	for len(out) < writeBytes && cn.hasPlaceLocked() {
+		c := cn.nextLocked()
+		if c == nil {
+			break
+		}
+		cn.client.listOf(c).remove(c)
+		if c.only != nil {
+			c.sentAt, c.sock, c.under = now, cn.sock, cn.greeting
+		}
 		start := len(out)
 		var err error
 		out, err = cn.appendCallLocked(f, out, c, now)

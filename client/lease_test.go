@@ -1,0 +1,830 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kassa-go/kassa/client"
+	"github.com/kassa-go/kassa/codec"
+	"github.com/kassa-go/kassa/pool"
+	"github.com/kassa-go/kassa/pool/serve"
+	"github.com/kassa-go/kassa/pool/wire"
+)
+
+// A lease is held for as long as it is wanted, though its TTL is short: asked for, or the pool's.
+func TestLeaseRenews(t *testing.T) {
+	ttl := time.Second
+	if raceEnabled {
+		ttl = 3 * time.Second
+	}
+	for name, a := range map[string]wire.Acquire{"asked": withTTL(one(0), ttl), "pool's": one(0)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			each(t, func(t *testing.T, cd codec.Codec) {
+				t.Parallel()
+				s := newPoolServer(t, "", serve.Config{Pools: []serve.Pool{items(1, pool.Spec{Name: "p", TTLMs: ttl.Milliseconds()})}})
+				c, other := s.client(s.addr, client.Config{Codec: cd}), s.client(s.addr, client.Config{})
+				begin := time.Now()
+				l := acquire(t, c, a)
+				if left := time.Until(l.ExpiresAt()); left > ttl || l.ExpiresAt().Before(begin) {
+					t.Errorf("%v left", left)
+				}
+				if len(l.Items()) != 1 || l.Items()[0].ID != "1" || l.Token() == 0 || l.ID() == 0 {
+					t.Errorf("%d %d %+v", l.ID(), l.Token(), l.Items())
+				}
+				tick := time.NewTicker(ttl / 50)
+				defer tick.Stop()
+				for ; l.ExpiresAt().Sub(begin) < 4*ttl; <-tick.C {
+					if _, err := other.Acquire(context.Background(), one(0)); !errors.Is(err, client.ErrNoneFree) {
+						t.Fatal(err)
+					}
+					if err := l.Err(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				release(t, l)
+				acquire(t, other, one(0))
+			})
+		})
+	}
+}
+
+// Two clients and their goroutines: an item is in one hand at a time, and the later one has the higher token.
+func TestLeaseExclusive(t *testing.T) {
+	s := newPoolServer(t, "", serve.Config{Pools: []serve.Pool{items(3, pool.Spec{Name: "p"})}})
+	var mu sync.Mutex
+	holder, token := map[string]*client.Lease{}, map[string]uint64{}
+	var wg sync.WaitGroup
+	for range 2 {
+		c := s.client(s.addr, client.Config{})
+		for range 8 {
+			wg.Go(func() {
+				for range 10 {
+					l, err := c.Acquire(context.Background(), one(60_000))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					id := l.Items()[0].ID
+					mu.Lock()
+					if holder[id] != nil || token[id] >= l.Token() {
+						t.Errorf("item %s: token %d behind %d, holder %v", id, l.Token(), token[id], holder[id])
+					}
+					holder[id], token[id] = l, l.Token()
+					mu.Unlock()
+					runtime.Gosched()
+					mu.Lock()
+					delete(holder, id)
+					mu.Unlock()
+					if err := l.Release(context.Background(), ""); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if st := stats(t, s.client(s.addr, client.Config{})); !allFree(st) || st.Granted != 160 {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestLeaseRefused(t *testing.T) {
+	s := newPoolServer(t, "", serve.Config{Pools: []serve.Pool{items(1, pool.Spec{Name: "p"})}})
+	c := s.client(s.addr, client.Config{})
+	l := acquire(t, c, one(0))
+	two := one(0)
+	n := 2
+	two.Want[0].Count = &n
+	for _, refused := range []struct {
+		a    wire.Acquire
+		code codec.Code
+	}{
+		{one(0), client.ErrNoneFree}, {one(1), client.ErrWaitTimeout}, {two, client.ErrNoMatch}, {one(-1), client.ErrBadPayload},
+		{wire.Acquire{Want: []wire.Want{{Pool: "q"}}}, client.ErrNotFound},
+	} {
+		_, err := c.Acquire(context.Background(), refused.a)
+		if e, ok := errors.AsType[*codec.Error](err); !ok || e.Code != refused.code {
+			t.Errorf("%+v: %v, want %v", refused.a, err, refused.code)
+		}
+	}
+	if st := stats(t, c); st.Leases != 1 || st.Waiting != 0 {
+		t.Errorf("%+v", st)
+	}
+	release(t, l)
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := c.Acquire(ended, one(0)); !errors.Is(err, context.Canceled) || !errors.Is(err, client.ErrNotSent) {
+		t.Error(err)
+	}
+	plain := newServer(t, codec.JSON{}, func(p *peer) { // a server without pools
+		for r, ok := p.next(); ok; r, ok = p.next() {
+			p.fail(r, codec.NewError(codec.UnknownType, "nobody serves "+r.typ))
+		}
+	})
+	if _, err := dial(t, plain, client.Config{}).Acquire(context.Background(), one(0)); !errors.Is(err, client.ErrUnknownType) {
+		t.Error(err)
+	}
+}
+
+// Whoever takes an item away: its holder finds out. When the server tells, at once; else when it renews.
+func TestLeaseLost(t *testing.T) {
+	verb := serve.Verb{Name: "giveBack", Op: "lease.release", Pool: "p", Item: "payload"}
+	if err := verb.Compile(); err != nil {
+		t.Fatal(err)
+	}
+	s := newPoolServer(t, "", serve.Config{Pools: []serve.Pool{items(1, pool.Spec{Name: "p"})}, Verbs: []serve.Verb{verb}})
+	pushes := make(chan client.Push, 10)
+	c, other := s.client(s.addr, client.Config{OnPush: func(p client.Push) { pushes <- p }}), s.client(s.addr, client.Config{})
+	lost := func(l *client.Lease, cause string) {
+		t.Helper()
+		within(t, "lost", l.Lost())
+		within(t, "its context ends", l.Context().Done())
+		err := l.Err()
+		if !errors.Is(err, client.ErrLeaseLost) || !strings.Contains(err.Error(), cause) || context.Cause(l.Context()) != err {
+			t.Errorf("%v, its context %v", err, context.Cause(l.Context()))
+		}
+		if again := l.Release(testContext(t), ""); again != err {
+			t.Error(again)
+		}
+	}
+
+	l := acquire(t, c, withTTL(one(0), time.Hour))
+	if err := other.Request(testContext(t), "giveBack", "1", nil); err != nil {
+		t.Fatal(err)
+	}
+	lost(l, "the server says: taken")
+	if p := within(t, "the push", pushes); p.Type != "lease.lost" {
+		t.Errorf("%+v", p)
+	}
+	l = acquire(t, c, withTTL(one(0), 300*time.Millisecond))
+	if err := other.Request(testContext(t), "lease.release", wire.Release{Lease: l.ID(), Token: l.Token()}, nil); err != nil {
+		t.Fatal(err)
+	}
+	lost(l, "stale_token")
+	if !allFree(stats(t, c)) {
+		t.Errorf("%+v", stats(t, c))
+	}
+}
+
+// A lease may not last for longer than the pool says. Who holds it knows no later than the server.
+func TestLeaseLifetimeMax(t *testing.T) {
+	s := newPoolServer(t, "", serve.Config{Pools: []serve.Pool{items(1, pool.Spec{Name: "p", TTLMs: 200, LifetimeMaxMs: 500})}})
+	c, other := s.client(s.addr, client.Config{}), s.client(s.addr, client.Config{})
+	for _, a := range []wire.Acquire{one(0), withTTL(one(0), 200*time.Millisecond)} {
+		l := acquire(t, c, a)
+		next := acquire(t, other, one(5000))
+		select {
+		case <-l.Lost():
+		default:
+			t.Errorf("the next one has it: %v", l.Err())
+		}
+		release(t, next)
+	}
+}
+
+// The connection is cut behind each byte of the request, and of its answer. Whatever arrived: the request is carried out
+// once, and so is the release.
+func TestLeaseCut(t *testing.T) {
+	s := newPoolServer(t, "", serve.Config{Pools: []serve.Pool{items(1, pool.Spec{Name: "p"})}})
+	p := newProxy(t, s.addr)
+	c, admin := s.client(p.addr, client.Config{}), s.client(s.addr, client.Config{})
+	release(t, acquire(t, c, one(0)))
+	granted := stats(t, admin).Granted
+	lengths := map[string]int{}
+	measure := func(line string) int {
+		for _, typ := range []string{"lease.acquire", "lease.release"} {
+			if strings.Contains(line, typ) {
+				lengths[typ] = max(len(line), lengths[typ])
+			}
+		}
+		return len(line)
+	}
+	step := 3
+	if raceEnabled || testing.Short() {
+		step = 16
+	}
+	for _, typ := range []string{"lease.acquire", "lease.release"} {
+		for _, up := range []bool{true, false} {
+			for _, a := range []wire.Acquire{one(0), one(10_000)} {
+				p.set(measure, nil)
+				if !up {
+					p.set(nil, measure)
+				}
+				release(t, acquire(t, c, a))
+				granted++
+				p.set(nil, nil)
+				length := lengths[typ]
+				for n := 0; n < length; n += step {
+					hook, cut := cutAt(typ, 1, n)
+					p.set(hook, nil)
+					if !up {
+						p.set(nil, hook)
+					}
+					l := acquire(t, c, a)
+					if st := stats(t, admin); st.Leases != 1 || st.Granted != granted+1 {
+						t.Fatalf("%s up %v byte %d: %+v", typ, up, n, st)
+					}
+					release(t, l)
+					within(t, "the cut", cut)
+					p.set(nil, nil)
+					if st := stats(t, admin); !allFree(st) || st.Granted != granted+1 {
+						t.Fatalf("%s up %v byte %d: %+v", typ, up, n, st)
+					}
+					granted++
+				}
+				clear(lengths)
+			}
+		}
+	}
+}
+
+// Who waits keeps the place over a lost connection, and gets what came free meanwhile.
+func TestLeaseCutWhileWaiting(t *testing.T) {
+	s := newPoolServer(t, "", serve.Config{Pools: []serve.Pool{items(1, pool.Spec{Name: "p"})}})
+	p := newProxy(t, s.addr)
+	first, second := s.client(p.addr, client.Config{}), s.client(s.addr, client.Config{})
+	held := acquire(t, second, one(0))
+	order := make(chan string, 2)
+	var wg sync.WaitGroup
+	wait := func(name string, c *client.Client, waiting int) {
+		wg.Go(func() {
+			l, err := c.Acquire(context.Background(), one(60_000))
+			order <- name
+			if err == nil {
+				err = l.Release(testContext(t), "")
+			}
+			if err != nil {
+				t.Error(name, err)
+			}
+		})
+		awaitStats(t, second, func(st wire.PoolStats) bool { return st.Waiting == waiting })
+	}
+	wait("first", first, 1)
+	wait("second", second, 2)
+	for range 3 {
+		asked, again := cutAt("lease.acquire", 1, 1<<20)
+		p.set(asked, nil)
+		p.cut(false)
+		within(t, "it asks again", again)
+	}
+	awaitStats(t, second, func(st wire.PoolStats) bool { return st.Waiting == 2 })
+	if err := first.Request(testContext(t), "ping", nil, nil); err != nil { // its request is at the server, too
+		t.Fatal(err)
+	}
+	release(t, held)
+	wg.Wait()
+	if name := <-order; name != "first" {
+		t.Error(name)
+	}
+	if st := stats(t, second); !allFree(st) || st.Granted != 3 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// When the context ends, the lease goes back; so does what was on its way, wherever it was.
+func TestLeaseContext(t *testing.T) {
+	s := newPoolServer(t, "", serve.Config{Pools: []serve.Pool{items(1, pool.Spec{Name: "p"})}})
+	p := newProxy(t, s.addr)
+	c, admin := s.client(p.addr, client.Config{}), s.client(s.addr, client.Config{})
+	free := func() {
+		t.Helper()
+		awaitStats(t, admin, allFree)
+	}
+
+	ctx, cancel := context.WithCancelCause(context.Background())
+	l, err := c.Acquire(ctx, one(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	enough := errors.New("enough")
+	cancel(enough)
+	free()
+	if err := l.Err(); !errors.Is(err, client.ErrLeaseReleased) || !errors.Is(err, enough) {
+		t.Error(err)
+	}
+	if err := l.Release(testContext(t), "dirty"); err != nil { // comes too late
+		t.Error(err)
+	}
+	if l.Context().Err() == nil {
+		t.Error("its context goes on")
+	}
+	select {
+	case <-l.Lost():
+		t.Error("lost")
+	default:
+	}
+
+	await := func(ctx context.Context, a wire.Acquire) <-chan error {
+		got := make(chan error, 1)
+		go func() {
+			l, err := c.Acquire(ctx, a)
+			if err == nil {
+				err = fmt.Errorf("got %d", l.ID())
+			}
+			got <- err
+		}()
+		return got
+	}
+	cancelled := func(got <-chan error) {
+		t.Helper()
+		if err := within(t, "Acquire returns", got); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+
+	// While it waits.
+	held := acquire(t, admin, one(0))
+	waiting, stopWaiting := context.WithCancel(context.Background())
+	got := await(waiting, one(60_000))
+	awaitStats(t, admin, func(st wire.PoolStats) bool { return st.Waiting == 1 })
+	stopWaiting()
+	cancelled(got)
+	release(t, held)
+	free()
+
+	// While it waits, and has lost its connection on the way: at each of its attempts.
+	for nth := range 3 {
+		held := acquire(t, admin, one(0))
+		waiting, stopWaiting := context.WithCancel(context.Background())
+		got := await(waiting, one(60_000))
+		awaitStats(t, admin, func(st wire.PoolStats) bool { return st.Waiting == 1 })
+		hook, asks := cutAt("lease.acquire", 1, 1<<20)
+		if nth == 2 {
+			hook, asks = cutAt("lease.acquire", 1, 10)
+		}
+		p.set(hook, nil)
+		p.cut(nth == 0)
+		if nth > 0 {
+			within(t, "it asks again", asks)
+		}
+		stopWaiting()
+		cancelled(got)
+		p.set(nil, nil)
+		p.cut(false)
+		awaitStats(t, admin, func(st wire.PoolStats) bool { return st.Waiting == 0 })
+		release(t, held)
+		free()
+	}
+
+	// While the answer is on its way, or lost.
+	for _, lose := range []bool{false, true} {
+		granted := stats(t, admin).Granted
+		leaving, stopLeaving := context.WithCancel(context.Background())
+		answered, pass := make(chan struct{}), make(chan struct{})
+		hold := sync.OnceFunc(func() {
+			close(answered)
+			<-pass
+		})
+		p.set(nil, func(line string) int {
+			if strings.Contains(line, `"type":"lease.acquire"`) {
+				hold()
+				if lose {
+					return 0
+				}
+			}
+			return len(line)
+		})
+		got := await(leaving, one(0))
+		within(t, "the answer", answered)
+		stopLeaving()
+		cancelled(got)
+		if lose {
+			p.set(nil, nil)
+		}
+		close(pass)
+		free()
+		if now := stats(t, admin).Granted; now != granted+1 {
+			t.Errorf("granted %d times", now-granted)
+		}
+		p.set(nil, nil)
+	}
+}
+
+// A server that is stopped and started again on the same store knows leases and waits still.
+func TestLeaseRestart(t *testing.T) {
+	s := newPoolServer(t, t.TempDir(), serve.Config{Pools: []serve.Pool{items(2, pool.Spec{Name: "p", TTLMs: 2000})}})
+	c := s.client(s.addr, client.Config{})
+	a, b := acquire(t, c, one(0)), acquire(t, c, one(0))
+	got := make(chan *client.Lease, 1)
+	go func() {
+		l, err := c.Acquire(context.Background(), one(60_000))
+		if err != nil {
+			t.Error(err)
+		}
+		got <- l
+	}()
+	awaitStats(t, c, func(st wire.PoolStats) bool { return st.Waiting == 1 })
+	for range 2 {
+		s.stop()
+		s.start()
+		before := a.ExpiresAt()
+		await(t, func() bool { return a.ExpiresAt().After(before) || a.Err() != nil })
+	}
+	s.stop()
+	released := make(chan error, 1)
+	go func() { released <- a.Release(testContext(t), "") }()
+	within(t, "its context ends", a.Context().Done())
+	s.start()
+	if err := within(t, "the release", released); err != nil {
+		t.Fatal(err)
+	}
+	l := within(t, "the lease that was waited for", got)
+	if st := stats(t, c); st.Leases != 2 || st.Waiting != 0 || st.Granted != 3 {
+		t.Errorf("%+v", st)
+	}
+	release(t, l)
+	release(t, b)
+}
+
+// Without the server a lease is lost when its time is over, not later.
+func TestLeaseServerGone(t *testing.T) {
+	s := newPoolServer(t, "", serve.Config{Pools: []serve.Pool{items(2, pool.Spec{Name: "p"})}})
+	p := newProxy(t, s.addr)
+	c, admin := s.client(p.addr, client.Config{}), s.client(s.addr, client.Config{})
+	l := acquire(t, c, withTTL(one(0), 2*time.Second))
+	given := acquire(t, c, withTTL(one(0), time.Second))
+	p.cut(true)
+	before := time.Now()
+	if err := given.Release(testContext(t), ""); !errors.Is(err, client.ErrLeaseLost) || !errors.Is(given.Err(), client.ErrLeaseReleased) {
+		t.Error(err)
+	}
+	within(t, "it is lost", l.Lost())
+	if err := l.Err(); !errors.Is(err, client.ErrLeaseLost) || time.Since(before) > 10*time.Second {
+		t.Errorf("%v after %v", err, time.Since(before))
+	}
+	if left := time.Until(l.ExpiresAt()); left > 0 {
+		t.Errorf("lost %v too early", left)
+	}
+	p.cut(false)
+	awaitStats(t, admin, allFree)
+	release(t, acquire(t, c, one(0)))
+}
+
+// Acquire does not wait for ever for a server that is out of reach. What that has done for it is undone when it is back.
+func TestLeaseOutOfReach(t *testing.T) {
+	s := newPoolServer(t, "", serve.Config{Pools: []serve.Pool{items(1, pool.Spec{Name: "p"})}})
+	p := newProxy(t, s.addr)
+	c, admin := s.client(p.addr, client.Config{ConnectTimeMax: 500 * time.Millisecond}), s.client(s.addr, client.Config{})
+	release(t, acquire(t, c, one(0)))
+	p.cut(true)
+	await(t, func() bool { return c.Stats().ConnsUp == 0 })
+	if _, err := c.Acquire(context.Background(), one(1)); !errors.Is(err, client.ErrNotSent) {
+		t.Error(err)
+	}
+	p.cut(false)
+	p.set(nil, func(line string) int {
+		if !strings.Contains(line, `"type":"lease.acquire"`) {
+			return len(line)
+		}
+		go p.cut(true)
+		return 0
+	})
+	if _, err := c.Acquire(context.Background(), one(1)); !errors.Is(err, client.ErrUnknownOutcome) || errors.Is(err, client.ErrNotSent) {
+		t.Error(err)
+	}
+	if st := stats(t, admin); st.Leases != 1 {
+		t.Errorf("%+v", st)
+	}
+	p.set(nil, nil)
+	p.cut(false)
+	awaitStats(t, admin, allFree)
+	if st := stats(t, admin); st.Granted != 2 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// A client that comes back too late for its session begins a new one. Its leases are its leases still.
+func TestLeaseSessionGone(t *testing.T) {
+	s := newPoolServer(t, "", serve.Config{GraceMs: -1, Pools: []serve.Pool{items(2, pool.Spec{Name: "p"}), items(1, pool.Spec{Name: "q", TTLMs: 3_600_000, OnDisconnect: pool.ReleaseOnEnd})}})
+	p := newProxy(t, s.addr)
+	c, admin := s.client(p.addr, client.Config{}), s.client(s.addr, client.Config{})
+	kept, ending := acquire(t, c, one(0)), acquire(t, c, wire.Acquire{Want: []wire.Want{{Pool: "q"}}})
+	other := acquire(t, admin, one(0))
+	got := make(chan error, 1)
+	go func() {
+		l, err := c.Acquire(context.Background(), one(60_000))
+		if err == nil {
+			err = l.Release(testContext(t), "")
+		}
+		got <- err
+	}()
+	awaitStats(t, admin, func(st wire.PoolStats) bool { return st.Waiting == 1 })
+	p.cut(false)
+	within(t, "what ends with the session is lost", ending.Lost()) // long before it is renewed anyway
+	awaitStats(t, admin, func(st wire.PoolStats) bool { return st.Waiting == 1 })
+	release(t, other)
+	if err := within(t, "the lease that was waited for", got); err != nil {
+		t.Error(err)
+	}
+	release(t, kept)
+	if st := stats(t, admin); !allFree(st) || st.Granted != 3 {
+		t.Errorf("%+v", st)
+	}
+
+	// A release whose answer was lost with the session: it may have been this one, or the lease was over before.
+	l := acquire(t, c, one(0))
+	hook, cut := cutAt("lease.release", 1, 0)
+	p.set(nil, hook)
+	if err := l.Release(testContext(t), ""); !errors.Is(err, client.ErrLeaseLost) || !errors.Is(err, client.ErrUnknownOutcome) || !errors.Is(err, client.ErrStaleToken) {
+		t.Error(err)
+	}
+	within(t, "the cut", cut)
+	p.set(nil, nil)
+
+	// Who has left while it was cut off asks for nothing any more.
+	other = acquire(t, admin, wire.Acquire{Want: []wire.Want{{Pool: "p", IDs: []string{"1", "2"}}}})
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		_, err := c.Acquire(ctx, one(60_000))
+		got <- err
+	}()
+	awaitStats(t, admin, func(st wire.PoolStats) bool { return st.Waiting == 1 })
+	p.cut(true)
+	awaitStats(t, admin, func(st wire.PoolStats) bool { return st.Waiting == 0 })
+	cancel()
+	if err := within(t, "Acquire returns", got); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	granted := stats(t, admin).Granted
+	p.cut(false)
+	release(t, other)
+	if err := c.Request(testContext(t), "ping", nil, nil); err != nil {
+		t.Error(err)
+	}
+	c.Close()
+	if st := stats(t, admin); !allFree(st) || st.Granted != granted {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestLeaseReleaseTwice(t *testing.T) {
+	s := newPoolServer(t, "", serve.Config{Pools: []serve.Pool{items(3, pool.Spec{Name: "p", QuarantineAfter: 1})}})
+	c := s.client(s.addr, client.Config{Conns: 3})
+	l := acquire(t, c, one(0))
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			if err := l.Release(testContext(t), "dirty"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := acquire(t, c, one(0)).Release(testContext(t), "broken"); err != nil {
+		t.Error(err)
+	}
+	l = acquire(t, c, one(0))
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := l.Release(ended, ""); err != nil && err != context.Canceled {
+		t.Error(err)
+	}
+	release(t, l) // it went on
+	l = acquire(t, c, one(0))
+	for range 2 { // it is not given back by that, and not held any more: it ends with its time
+		if err := l.Release(testContext(t), "shiny"); !errors.Is(err, client.ErrBadPayload) {
+			t.Error(err)
+		}
+	}
+	if st := stats(t, c); st.Dirty != 1 || st.Quarantined != 1 || st.Leased != 1 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// Close ends leases, and waits, at once. The items stay leased.
+func TestLeaseClose(t *testing.T) {
+	s := newPoolServer(t, "", serve.Config{Pools: []serve.Pool{items(2, pool.Spec{Name: "p"})}})
+	p := newProxy(t, s.addr)
+	c, admin := s.client(p.addr, client.Config{}), s.client(s.addr, client.Config{})
+	l := acquire(t, c, one(0))
+	released := acquire(t, c, one(0))
+	release(t, released)
+	unanswered := acquire(t, c, one(0))
+	left, pass := make(chan struct{}), make(chan struct{})
+	defer close(pass)
+	p.set(nil, func(line string) int {
+		if strings.Contains(line, `"type":"lease.release"`) {
+			close(left)
+			<-pass
+		}
+		return len(line)
+	})
+	giving := make(chan error, 1)
+	go func() { giving <- unanswered.Release(testContext(t), "") }()
+	within(t, "it is given back", left)
+	other := acquire(t, admin, one(0))
+	got := make(chan error, 1)
+	go func() {
+		_, err := c.Acquire(context.Background(), one(60_000))
+		got <- err
+	}()
+	awaitStats(t, admin, func(st wire.PoolStats) bool { return st.Waiting == 1 })
+	c.Close()
+	select {
+	case <-l.Lost():
+	default:
+		t.Error("held")
+	}
+	if err := l.Err(); !errors.Is(err, client.ErrLeaseLost) || !errors.Is(err, client.ErrClosed) {
+		t.Error(err)
+	}
+	if err := released.Err(); err != client.ErrLeaseReleased {
+		t.Error(err)
+	}
+	if err := within(t, "the wait ends", got); !errors.Is(err, client.ErrUnknownOutcome) {
+		t.Error(err)
+	}
+	if err := within(t, "the release ends", giving); !errors.Is(err, client.ErrUnknownOutcome) {
+		t.Error(err)
+	}
+	if _, err := c.Acquire(context.Background(), one(0)); !errors.Is(err, client.ErrClosed) {
+		t.Error(err)
+	}
+	if st := stats(t, admin); st.Leases != 2 {
+		t.Errorf("%+v", st)
+	}
+	release(t, other)
+}
+
+// Leases take no goroutine each.
+func TestLeaseMany(t *testing.T) {
+	n := 1000
+	if raceEnabled {
+		n = 100
+	}
+	s := newPoolServer(t, "", serve.Config{Pools: []serve.Pool{items(n, pool.Spec{Name: "p"})}})
+	p := newProxy(t, s.addr)
+	c, admin := s.client(p.addr, client.Config{}), s.client(s.addr, client.Config{})
+	acquire(t, c, one(0))
+	before := runtime.NumGoroutine()
+	ttl := 3 * time.Second
+	leases := make([]*client.Lease, 0, n)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	for range n - 1 {
+		l, err := c.Acquire(ctx, withTTL(one(0), ttl))
+		if err != nil {
+			t.Fatal(err)
+		}
+		leases = append(leases, l)
+	}
+	few := func(when string) {
+		if now := runtime.NumGoroutine(); now > before+10 {
+			t.Errorf("%s: %d goroutines, %d before", when, now, before)
+		}
+	}
+	few("held")
+	begin := time.Now()
+	p.cut(true) // renewals pile up
+	await(t, func() bool { return time.Since(begin) > ttl/2 })
+	few("cut off")
+	p.cut(false)
+	for _, l := range leases {
+		await(t, func() bool { return l.ExpiresAt().Sub(begin) > ttl+ttl/2 || l.Err() != nil })
+		if err := l.Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	few("renewed")
+	cancel()
+	awaitStats(t, admin, func(st wire.PoolStats) bool { return st.Leases == 1 })
+	for _, l := range leases {
+		if err := l.Release(testContext(t), ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// fakeLease answers hello and lease.acquire as a server does whose leases last for an hour, and leaves the rest to serve.
+func fakeLease(p *peer, ttl time.Duration, serve func(r request, nth int)) {
+	for nth := map[string]int{}; ; {
+		r, ok := p.next()
+		if !ok {
+			return
+		}
+		nth[r.typ]++
+		if r.typ == "lease.acquire" {
+			p.reply(r, fmt.Sprintf(`{"lease":7,"token":9,"expiresAt":%d,"items":[{"pool":"p","id":"1"}]}`, time.Now().Add(ttl).UnixMilli()))
+			continue
+		}
+		serve(r, nth[r.typ])
+	}
+}
+
+// A renewal, and a release, that the server had no room for comes again. What it has refused for good does not.
+func TestLeaseTroubles(t *testing.T) {
+	each(t, func(t *testing.T, cd codec.Codec) {
+		t.Parallel()
+		codes := []codec.Code{codec.QueueFull, codec.StoreFull, codec.Draining, codec.Unavailable, codec.DeadlineExceeded}
+		s := newServer(t, cd, func(p *peer) {
+			fakeLease(p, 2*time.Second, func(r request, nth int) {
+				switch {
+				case nth <= len(codes):
+					p.fail(r, codec.NewError(codes[nth-1], "not now"))
+				case r.typ == "lease.renew":
+					p.reply(r, fmt.Sprintf(`{"expiresAt":%d}`, time.Now().Add(time.Hour).UnixMilli()))
+				default:
+					p.reply(r, `{"released":1}`)
+				}
+			})
+		})
+		c := dial(t, s, client.Config{})
+		l := acquire(t, c, one(0))
+		await(t, func() bool { return time.Until(l.ExpiresAt()) > time.Minute || l.Err() != nil })
+		if err := l.Err(); err != nil {
+			t.Fatal(err)
+		}
+		release(t, l)
+	})
+}
+
+// A grant that is over when it arrives is nobody's.
+func TestLeaseOverAtOnce(t *testing.T) {
+	s := newServer(t, codec.JSON{}, func(p *peer) { fakeLease(p, -time.Second, func(request, int) {}) })
+	if l, err := dial(t, s, client.Config{}).Acquire(context.Background(), one(0)); !errors.Is(err, client.ErrLeaseLost) {
+		t.Errorf("%v, %v", l, err)
+	}
+}
+
+// Connections are cut at random while many take, wait and give back. Nothing is held by two, and nothing is left over.
+func TestLeaseChaos(t *testing.T) {
+	seed, begin := rand.Uint64(), time.Now()
+	t.Logf("seed %d", seed)
+	s := newPoolServer(t, "", serve.Config{Pools: []serve.Pool{items(4, pool.Spec{Name: "p"})}})
+	admin := s.client(s.addr, client.Config{})
+	var mu sync.Mutex
+	holder := map[string]bool{}
+	var granted uint64
+	var wg sync.WaitGroup
+	for g := range 3 {
+		random := rand.New(rand.NewPCG(seed, uint64(g)))
+		p := newProxy(t, s.addr)
+		var cuts sync.Mutex
+		hook := func(line string) int {
+			cuts.Lock()
+			defer cuts.Unlock()
+			if random.IntN(15) == 0 {
+				return random.IntN(len(line))
+			}
+			return len(line)
+		}
+		c := s.client(p.addr, client.Config{})
+		p.set(hook, hook)
+		for w := range 4 {
+			random := rand.New(rand.NewPCG(seed, uint64(100+10*g+w)))
+			wg.Go(func() {
+				for range 15 {
+					ctx, cancel := context.WithCancel(context.Background())
+					leaves := random.IntN(3) == 0
+					if leaves {
+						time.AfterFunc(time.Duration(random.IntN(5))*time.Millisecond, cancel)
+					}
+					l, err := c.Acquire(ctx, one(int64(random.IntN(2)*60_000)))
+					if err != nil {
+						cancel()
+						if !errors.Is(err, context.Canceled) && !errors.Is(err, client.ErrNoneFree) {
+							t.Error(err)
+						}
+						continue
+					}
+					id := l.Items()[0].ID
+					mu.Lock()
+					if granted++; !leaves {
+						if holder[id] {
+							t.Errorf("item %s is held twice", id)
+						}
+						holder[id] = true
+					}
+					mu.Unlock()
+					runtime.Gosched()
+					mu.Lock()
+					if !leaves {
+						delete(holder, id)
+					}
+					mu.Unlock()
+					if err := l.Release(testContext(t), ""); err != nil {
+						t.Errorf("lease %d, which leaves: %v: %v", l.ID(), leaves, err)
+					}
+					cancel()
+				}
+			})
+		}
+	}
+	wg.Wait()
+	awaitStats(t, admin, func(st wire.PoolStats) bool {
+		return allFree(st) || time.Since(begin) > 5*time.Second
+	})
+	if st := stats(t, admin); !allFree(st) {
+		list, err := client.Call[wire.PoolPage](testContext(t), admin, "pool.list", wire.PoolList{Pool: "p"})
+		t.Fatalf("%+v %+v %v", st, list.Items, err)
+	}
+	t.Logf("%d leases, %+v", granted, stats(t, admin))
+}

@@ -1,0 +1,150 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"time"
+)
+
+// greeting is what a hello told. It is not changed any more.
+type greeting struct {
+	session uint64 // that the connection's requests belong to; 0: the server has none
+	resume  string // with which another connection takes it over
+	asked   time.Time
+	server  time.Time // what time it was at the server, after asked
+}
+
+func newGreeting(reply []byte, asked time.Time) *greeting {
+	var hello struct {
+		Session    uint64    `json:"session"`
+		Resume     string    `json:"resume"`
+		ServerTime time.Time `json:"serverTime"`
+	}
+	g := &greeting{asked: asked, server: asked}
+	if json.Unmarshal(reply, &hello) != nil { // an answer of another kind of server
+		return g
+	}
+	g.session, g.resume = hello.Session, hello.Resume
+	if !hello.ServerTime.IsZero() {
+		g.server = hello.ServerTime
+	}
+	return g
+}
+
+// local returns when it is at at the server, in ms, by the monotonic clock of this machine: at most as much too early as
+// hello took for its way there, never too late.
+func (g *greeting) local(at int64) time.Time {
+	return g.asked.Add(time.UnixMilli(at).Sub(g.server) - time.Millisecond)
+}
+
+// greetingAgeMax is how old a greeting may be for times to be told by it: clocks that drift apart by 50 ppm, which is much,
+// make 3 ms of it.
+const greetingAgeMax = time.Minute
+
+func (c *Client) helloPayload(resume string) []byte {
+	payload, _ := json.Marshal(struct { // it never fails
+		Client  string `json:"client"`
+		Version int    `json:"version"`
+		Resume  string `json:"resume,omitempty"`
+	}{c.cfg.Name, 1, resume})
+	return payload
+}
+
+// learn takes note of what a hello told on a socket; nil: on the one that is being made.
+func (cn *conn) learn(s net.Conn, g *greeting) {
+	c := cn.client
+	c.mu.Lock()
+	if cn.sock != s {
+		c.mu.Unlock()
+		return
+	}
+	other := cn.greeting != nil && cn.greeting.session != g.session
+	cn.greeting, cn.greeted = g, true
+	c.mu.Unlock()
+	if k := c.leases.Load(); other && k != nil && k.conn == cn {
+		k.renewAll()
+	}
+}
+
+// sayHello has a hello sent on the connection. answered is called as call.answered is.
+func (cn *conn) sayHello(answered func(*call)) (*call, error) {
+	return cn.send("hello", "", cn.client.helloPayload(""), time.Time{}, answered)
+}
+
+// heardHello is for call.answered of a hello.
+func (cn *conn) heardHello(c *call) {
+	if c.err == nil {
+		cn.learn(c.sock, newGreeting(c.reply, c.sentAt))
+	}
+}
+
+// awaitHello has a hello sent, and waits for the answer.
+func (cn *conn) awaitHello(ctx context.Context) error {
+	call, err := cn.sayHello(func(c *call) {
+		cn.heardHello(c)
+		c.done <- struct{}{}
+	})
+	if err != nil {
+		return err
+	}
+	return cn.client.await(ctx, call)
+}
+
+// await waits for the answer to call, drops it, and returns its error.
+func (c *Client) await(ctx context.Context, call *call) error {
+	select {
+	case <-call.done:
+	case <-ctx.Done():
+		if err := c.abandon(call, ctx.Err()); err != nil {
+			return err
+		}
+		<-call.done
+	}
+	err := call.err
+	call.free()
+	return err
+}
+
+// inSession returns when the requests of the connection belong to a session, or are going to.
+func (cn *conn) inSession(ctx context.Context) error {
+	for {
+		cn.client.mu.Lock()
+		greeted := cn.greeted
+		cn.hello = true
+		cn.client.mu.Unlock()
+		if greeted {
+			return nil
+		}
+		// It may be up and greeted by a ping, or down. In the latter case the next socket is greeted by hello, and this one
+		// says nothing new.
+		if err := cn.awaitHello(ctx); err != nil && !errors.Is(err, ErrUnknownOutcome) {
+			return err
+		}
+	}
+}
+
+// session returns the session that the requests of the connection belong to.
+func (cn *conn) session() uint64 {
+	cn.client.mu.Lock()
+	defer cn.client.mu.Unlock()
+	if cn.greeting == nil {
+		return 0
+	}
+	return cn.greeting.session
+}
+
+// send has a request sent on the connection; see call.answered. body is JSON, and not changed any more.
+func (cn *conn) send(typ, key string, body []byte, deadline time.Time, answered func(*call)) (*call, error) {
+	call, err := newCall(context.Background(), &Request{Type: typ, Key: key})
+	if err != nil {
+		return nil, notSent(err)
+	}
+	call.payload, call.deadline, call.only, call.answered = body, deadline, cn, answered
+	if err := cn.client.enqueue(call); err != nil {
+		call.free()
+		return nil, notSent(err)
+	}
+	return call, nil
+}
