@@ -20,10 +20,10 @@ import (
 // execute does what o.args say.
 func (o *options) execute(ctx context.Context, t terminal) error {
 	if len(o.args) == 0 {
-		return usagef("a command is needed: request, send, ping, lease, pool, watch or explain (kassa --help tells more)")
+		return usagef("a command is needed: %s or %s (kassa --help tells more)", strings.Join(commands[:len(commands)-1], ", "), commands[len(commands)-1])
 	}
 	command, args := o.args[0], o.args[1:]
-	if command == "lease" || command == "pool" {
+	if verbsOf(command) != nil {
 		if len(args) == 0 {
 			return usagef("%s needs to be told what to do: kassa %s %s (kassa --help tells more)", command, command, strings.Join(verbsOf(command), "|"))
 		}
@@ -35,7 +35,7 @@ func (o *options) execute(ctx context.Context, t terminal) error {
 	case !ok && hasNoun:
 		return usagef("there is no command %q, only %s %s", command, noun, strings.Join(verbsOf(noun), ", "))
 	case !ok:
-		return usagef("there is no command %q, only request, send, ping, lease, pool, watch and explain", command)
+		return usagef("there is no command %q, only %s and %s", command, strings.Join(commands[:len(commands)-1], ", "), commands[len(commands)-1])
 	case len(args) < v.argsMin || v.argsMax >= 0 && len(args) > v.argsMax:
 		return usagef("%s: kassa %s", v.wrongArgs(command, len(args)), strings.TrimSpace(command+" "+v.args))
 	case v.typed && len(args[0]) > codec.TypeBytesMax:
@@ -53,6 +53,9 @@ func (o *options) execute(ctx context.Context, t terminal) error {
 	return v.run(o, ctx, t, args)
 }
 
+// commands are the first words of all verbs, in the order in which --help lists them.
+var commands = []string{"request", "send", "ping", "lease", "pool", "watch", "explain", "backup", "journal"}
+
 // verb is what the program can do.
 type verb struct {
 	args             string // as --help shows them
@@ -69,6 +72,9 @@ var verbs = map[string]verb{
 	"ping":    {"", 0, 0, false, "count", (*options).ping},
 
 	"lease acquire": {"POOL", 1, 1, false, "key count select ids ttl wait owner priority strategy", (*options).leaseAcquire},
+	"lease run": {
+		"POOL -- COMMAND [ARG...]", 2, -1, false, "count select ids ttl wait owner priority strategy on-failure kill-after", (*options).leaseRun,
+	},
 	"lease renew":   {"LEASE TOKEN", 2, 2, false, "key ttl", (*options).leaseRenew},
 	"lease release": {"LEASE TOKEN", 2, 2, false, "key outcome", (*options).leaseRelease},
 
@@ -79,6 +85,10 @@ var verbs = map[string]verb{
 
 	"watch":   {"[POOL...]", 0, -1, false, "from-rev types", (*options).watch},
 	"explain": {"WAIT", 1, 1, false, "", (*options).explainWait},
+
+	"backup":         {"[NAME]", 0, 1, false, "", (*options).backup},
+	"journal verify": {"DIR", 1, 1, false, "", (*options).journalVerify},
+	"journal dump":   {"DIR", 1, 1, false, "from-rev pool types", (*options).journalDump},
 }
 
 // wrongArgs says what is wrong with n arguments.
@@ -102,7 +112,7 @@ func (v verb) argName(i int) string {
 	if v.typed {
 		return "the type"
 	}
-	return strings.Fields(v.args)[i]
+	return strings.Fields(strings.ReplaceAll(v.args, "-- ", ""))[i]
 }
 
 // verbsOf returns what can be done to a noun.

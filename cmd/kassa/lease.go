@@ -20,32 +20,9 @@ type leaseFlags struct {
 }
 
 func (o *options) leaseAcquire(ctx context.Context, t terminal, args []string) error {
-	f := &o.lease
-	want := wire.Want{Pool: args[0], IDs: f.ids}
-	if o.count > 0 {
-		want.Count = &o.count
-	}
-	for _, term := range f.sel {
-		label, value, ok := strings.Cut(term, "=")
-		if !ok || label == "" {
-			return usagef("--select has %q: want LABEL=VALUE", term)
-		}
-		if want.Select == nil {
-			want.Select = make(wire.Select)
-		}
-		want.Select[label] = append(want.Select[label], value)
-	}
-	ttl, err := o.ttlMs()
+	a, err := o.acquire(args[0])
 	if err != nil {
 		return err
-	}
-	switch {
-	case f.wait < 0:
-		return usagef("--wait is %v, below zero", f.wait)
-	case f.wait%time.Millisecond != 0:
-		return usagef("--wait is %v: want whole milliseconds", f.wait)
-	case f.strategy != "" && !slices.Contains([]string{"first", "lru", "random"}, f.strategy):
-		return usagef("--strategy is %q: want first, lru or random", f.strategy)
 	}
 	c, err := o.dial(ctx)
 	if err != nil {
@@ -53,11 +30,41 @@ func (o *options) leaseAcquire(ctx context.Context, t terminal, args []string) e
 	}
 	defer c.Close()
 	if o.timeout > 0 {
-		o.timeout += f.wait // the server's answer may come as late
+		o.timeout += o.lease.wait // the server's answer may come as late
 	}
-	return o.askOnce(ctx, t, c, client.Request{Type: "lease.acquire", Key: o.key, Payload: wire.Acquire{
+	return o.askOnce(ctx, t, c, client.Request{Type: "lease.acquire", Key: o.key, Payload: a})
+}
+
+// acquire returns what the flags ask for.
+func (o *options) acquire(pool string) (wire.Acquire, error) {
+	f := &o.lease
+	want := wire.Want{Pool: pool, IDs: f.ids}
+	if o.count > 0 {
+		want.Count = &o.count
+	}
+	for _, term := range f.sel {
+		label, value, ok := strings.Cut(term, "=")
+		if !ok || label == "" {
+			return wire.Acquire{}, usagef("--select has %q: want LABEL=VALUE", term)
+		}
+		if want.Select == nil {
+			want.Select = make(wire.Select)
+		}
+		want.Select[label] = append(want.Select[label], value)
+	}
+	ttl, err := o.ttlMs()
+	switch {
+	case err != nil:
+	case f.wait < 0:
+		err = usagef("--wait is %v, below zero", f.wait)
+	case f.wait%time.Millisecond != 0:
+		err = usagef("--wait is %v: want whole milliseconds", f.wait)
+	case f.strategy != "" && !slices.Contains([]string{"first", "lru", "random"}, f.strategy):
+		err = usagef("--strategy is %q: want first, lru or random", f.strategy)
+	}
+	return wire.Acquire{
 		Want: []wire.Want{want}, Owner: f.owner, TTLMs: ttl, WaitMs: f.wait.Milliseconds(), Strategy: f.strategy, Priority: f.priority,
-	}})
+	}, err
 }
 
 func (o *options) leaseRenew(ctx context.Context, t terminal, args []string) error {
@@ -78,11 +85,13 @@ func (o *options) leaseRelease(ctx context.Context, t terminal, args []string) e
 		return err
 	}
 	outcome := o.lease.outcome
-	if outcome != "" && !slices.Contains([]string{"clean", "dirty", "broken"}, outcome) {
+	if outcome != "" && !isOutcome(outcome) {
 		return usagef("--outcome is %q: want clean, dirty or broken", outcome)
 	}
 	return o.askFor(ctx, t, "lease.release", wire.Release{Lease: lease, Token: token, Outcome: outcome})
 }
+
+func isOutcome(name string) bool { return slices.Contains([]string{"clean", "dirty", "broken"}, name) }
 
 func leaseAndToken(args []string) (lease, token uint64, err error) {
 	if lease, err = number("LEASE", args[0]); err == nil {

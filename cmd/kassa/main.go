@@ -1,6 +1,7 @@
 // Kassa asks a server for things from the command line, in JSON.
 //
-// Reading order: options.go (flags, where the server is), payload.go (what is sent), commands.go, then lease.go, pool.go and watch.go.
+// Reading order: options.go (flags, where the server is), payload.go (what is sent), commands.go, then lease.go, run.go with
+// child_linux.go, pool.go, watch.go and journal.go.
 package main
 
 import (
@@ -27,6 +28,13 @@ const (
 	exitFailed       = 1 // the server, or waiting for it
 	exitUsage        = 2
 	exitNotConnected = 3
+
+	// Of lease run, which else ends with its command's.
+	exitLeaseLost     = 124
+	exitNotLeased     = 125 // in the place of those above: the command was not started
+	exitNotExecutable = 126
+	exitNotFound      = 127
+	exitSignalled     = 128 // and the number of the signal
 )
 
 // run is the program.
@@ -40,12 +48,21 @@ func run(ctx context.Context, args, environment []string, stdin io.Reader, stdou
 		fmt.Fprintln(stdout, "kassa", version())
 		return exitOK
 	case err == nil:
-		err = o.execute(ctx, terminal{stdin: stdin, stdout: stdout})
+		err = o.execute(ctx, terminal{stdin: stdin, stdout: stdout, stderr: stderr})
 	}
 	if err == nil {
 		return exitOK
 	}
+	if exit, ok := errors.AsType[*exitError](err); ok {
+		if exit.err != nil {
+			fmt.Fprintln(stderr, "kassa:", exit.err)
+		}
+		return exit.code
+	}
 	fmt.Fprintln(stderr, "kassa:", describe(err))
+	if len(o.args) > 1 && o.args[0]+" "+o.args[1] == "lease run" {
+		return exitNotLeased
+	}
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
 	}
@@ -54,6 +71,14 @@ func run(ctx context.Context, args, environment []string, stdin io.Reader, stdou
 	}
 	return exitFailed
 }
+
+// exitError is how lease run ends.
+type exitError struct {
+	code int
+	err  error // what the user is told; nil: nothing
+}
+
+func (e *exitError) Error() string { return fmt.Sprintf("exit code %d: %v", e.code, e.err) }
 
 // usageError is what the user has to write differently.
 type usageError string

@@ -17,17 +17,24 @@ import (
 // options is what kassa was told.
 type options struct {
 	args []string // the command and its arguments
+	dash int      // how many of them stood before --; -1: there was none
+
+	environment []string
 
 	addr       string
 	addrOrigin string // where addr was found, for error texts
 	codec      codec.Codec
 	timeout    time.Duration // for connecting, and for each request; 0: none
-	key        string
-	count      int // 0: not given
+	// timeoutGiven: it is not the default.
+	timeoutGiven bool
+	key          string
+	count        int // 0: not given
 
 	lease   leaseFlags
+	runOf   runFlags
 	all     bool
 	watchOf watchFlags
+	pool    string
 	given   []string // names of the flags given that are for some commands only
 
 	envFile string
@@ -69,9 +76,12 @@ func (o *options) flags() (settable, all *pflag.FlagSet) {
 	all.IntVar(&o.lease.priority, "priority", 0, "`NUMBER`, higher ones are served first")
 	all.StringVar(&o.lease.strategy, "strategy", "", "`NAME` of how items are chosen: first, lru or random (default: the pool's)")
 	all.StringVar(&o.lease.outcome, "outcome", "", "`OUTCOME` of the work with the items: clean, dirty or broken (default clean)")
+	all.StringVar(&o.runOf.onFailure, "on-failure", "", "`OUTCOME` when the command fails, ended by a signal or otherwise: clean, dirty or broken (default clean)")
+	all.DurationVar(&o.runOf.killAfter, "kill-after", killAfterDefault, "`TIME` that the command has to end when the lease is lost")
 	all.BoolVar(&o.all, "all", false, "drain all items of the pool")
-	all.Uint64Var(&o.watchOf.fromRev, "from-rev", 0, "`REV` of the first event to print (default: the next)")
+	all.Uint64Var(&o.watchOf.fromRev, "from-rev", 0, "`REV` of the first event to print (default: the next for watch, the first that is kept for journal dump)")
 	all.StringSliceVar(&o.watchOf.types, "types", nil, "`TYPE,...` of the events to print, such as lease.granted (default all)")
+	all.StringVar(&o.pool, "pool", "", "`POOL` of the events to print (default all)")
 	all.StringVar(&o.envFile, "env-file", "", "read variables from `FILE` (default "+environ.FileDefault+", if it is there)")
 	all.BoolVar(&o.version, "version", false, "print the version")
 	all.BoolP("help", "h", false, "print this")
@@ -83,10 +93,11 @@ func (o *options) flags() (settable, all *pflag.FlagSet) {
 func readOptions(args, environment []string) (options, error) {
 	var o options
 	settable, all := o.flags()
-	if err := all.Parse(args); err != nil {
+	err := all.Parse(args)
+	o.args, o.dash, o.environment = all.Args(), all.ArgsLenAtDash(), environment
+	if err != nil {
 		return o, usagef("%v (kassa --help lists the flags; an argument that begins with - goes behind --)", err)
 	}
-	o.args = all.Args()
 	all.Visit(func(f *pflag.Flag) {
 		if f.Name != "env-file" && settable.Lookup(f.Name) == nil {
 			o.given = append(o.given, f.Name)
@@ -108,6 +119,7 @@ func readOptions(args, environment []string) (options, error) {
 	}
 	if err == nil {
 		err = env.Fill(settable)
+		o.timeoutGiven = all.Changed("timeout") || env.Lookup(environ.Name("timeout")).Value != ""
 	}
 	switch {
 	case err != nil:
@@ -168,6 +180,8 @@ func help() string {
        kassa [flags] ping [-n COUNT]
        kassa [flags] lease acquire POOL [-n COUNT] [--select LABEL=VALUE,...] [--ids ID,...] [--ttl TIME] [--wait TIME]
                      [--owner NAME] [--priority NUMBER] [--strategy NAME]
+       kassa [flags] lease run POOL [flags of lease acquire] [--on-failure OUTCOME] [--kill-after TIME]
+                     -- COMMAND [ARG...]
        kassa [flags] lease renew LEASE TOKEN [--ttl TIME]
        kassa [flags] lease release LEASE TOKEN [--outcome OUTCOME]
        kassa [flags] pool ls [POOL]
@@ -176,6 +190,9 @@ func help() string {
        kassa [flags] pool drain POOL ID...|--all
        kassa [flags] watch [POOL...] [--from-rev REV] [--types TYPE,...]
        kassa [flags] explain WAIT
+       kassa [flags] backup [NAME]
+       kassa journal verify DIR
+       kassa journal dump DIR [--from-rev REV] [--pool POOL] [--types TYPE,...]
 
 request  asks for TYPE and prints the result, JSON on one line (over several on a terminal)
 send     asks for TYPE one way: the server answers nothing, not even that it failed, and drops it if it has not begun it
@@ -184,6 +201,7 @@ ping     prints the server's answer and how long it took, in milliseconds, {"pon
 
 lease acquire  prints the lease, with the LEASE and TOKEN that lease renew and lease release take; the lease goes on when
                kassa has left
+lease run      runs COMMAND while it holds a lease that it renews; see below
 pool ls        prints the pools, or the items of one: a table on a terminal, else JSON, one on a line
 pool stats     prints the numbers of a pool
 pool fill      puts items in a pool; with - they are read from standard input, in JSON: "ID", or
@@ -191,6 +209,26 @@ pool fill      puts items in a pool; with - they are read from standard input, i
 pool drain     takes items out of a pool; those that are leased leave when they come back
 watch          prints events as they happen, JSON on a line each, until it is interrupted; it connects again when it must
 explain        says what a wait is waiting for; WAIT is from an event
+
+backup          has the server make a backup, in the directory that kassad was given as --backups, and read it back; kassad
+                --data takes a copy of it. NAME is the time unless it is given. However long it takes, it is awaited,
+                unless --timeout is given
+journal verify  reads all that is in the store in DIR, and prints what is there: a backup, or what kassad was given as
+                --data, once it has ended
+journal dump    prints the events that are there, as watch does
+
+lease run takes the lease, runs COMMAND, and gives the lease back when COMMAND has ended. COMMAND has kassa's standard
+input and output, and besides kassa's variables
+  KASSA_ITEM        the ID of the item, of several the first one's
+  KASSA_ITEMS       all IDs, with spaces between them
+  KASSA_ITEMS_JSON  [{"pool":"POOL","id":"ID","labels":{...},"attrs":...},...]
+  KASSA_LEASE       the lease's number
+  KASSA_TOKEN       its token, for what can refuse those who come late
+INT, TERM, HUP, QUIT, USR1 and USR2 are passed on to it. When the lease is lost it is sent TERM, and after --kill-after
+KILL. On Linux, when kassa has no terminal, signals go to all of COMMAND's process group, else to COMMAND alone; and when
+kassa is killed, COMMAND is sent TERM. The exit code is COMMAND's, or 128 and the number of the signal that ended it, or
+kassa while it was waiting; 124 when the lease was lost, 125 when there was none and COMMAND was not started, 126 when
+COMMAND could not be run, 127 when there is no such command.
 
 PAYLOAD is JSON. With - it is read from standard input, or when there is none and standard input is a pipe or a file. That
 may hold several values: each is a request of its own, sent when the one before it was answered; a failure ends that.
@@ -200,8 +238,8 @@ Flags:
 The server's address is --addr, else KASSA_ADDR, else made of SOCKET_HOST and SOCKET_PORT, or of HOST and PORT, each taken
 from the environment, else from the .env file. KASSA_CODEC and KASSA_TIMEOUT stand for flags too.
 
-Exit codes: 0 done, 1 the server's error or no answer in time, 2 wrong arguments, or a payload that is not JSON, 3 no
-connection to the server.
+Exit codes, but for lease run: 0 done, 1 the server's error, no answer in time or a store that can not be read, 2 wrong
+arguments, or a payload that is not JSON, 3 no connection to the server.
 
 Examples:
   kassa ping -n 3
@@ -209,8 +247,10 @@ Examples:
   kassa request stats | jq .types
   seq 1 5 | kassa request echo -
   kassa lease acquire proxies --select country=de,country=at --ttl 5m --wait 10s
+  kassa lease run proxies --wait 1m -- sh -c 'curl --proxy "$KASSA_ITEM" https://example.org'
   seq -f '"p%g"' 1 5000 | kassa pool fill proxies -
   kassa watch proxies --types lease.granted,lease.released
+  kassa backup && kassa journal verify /var/backups/kassa/20261121T151254.123Z
   kassa --addr unix:///run/kassa.sock --codec binary --timeout 5s request cntResponse
 `
 }

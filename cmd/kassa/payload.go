@@ -14,6 +14,7 @@ import (
 type terminal struct {
 	stdin  io.Reader
 	stdout io.Writer
+	stderr io.Writer // for what a command runs: kassa's own errors are returned
 }
 
 // payloads returns the payloads of the requests to make: that in args, or those on standard input. nil is none.

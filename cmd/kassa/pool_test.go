@@ -241,8 +241,8 @@ func TestWatch(t *testing.T) {
 
 func TestPoolUsage(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
-		{"lease", "kassa lease acquire|release|renew"},
-		{"lease fly", `there is no command "lease fly", only lease acquire, release, renew`},
+		{"lease", "kassa lease acquire|release|renew|run"},
+		{"lease fly", `there is no command "lease fly", only lease acquire, release, renew, run`},
 		{"pool", "kassa pool drain|fill|ls|stats"},
 		{"lease acquire", "lease acquire needs POOL: kassa lease acquire POOL"},
 		{"lease acquire p q", "lease acquire takes no more than POOL"},
@@ -265,9 +265,17 @@ func TestPoolUsage(t *testing.T) {
 		{"pool drain p a --all", "--all is in the place of IDs"},
 		{"ping --all", "--all is not for ping, only for pool drain"},
 		{"watch --from-rev x", "from-rev"},
-		{"request a --types b", "--types is not for request, only for watch"},
+		{"request a --types b", "--types is not for request, only for journal dump, watch"},
 		{"explain", "explain needs WAIT"},
 		{"explain x", `WAIT is "x"`},
+		{"backup a b", "backup takes no more than [NAME]"},
+		{"backup --pool p", "--pool is not for backup, only for journal dump"},
+		{"journal", "kassa journal dump|verify"},
+		{"journal fly", `there is no command "journal fly", only journal dump, verify`},
+		{"journal verify", "journal verify needs DIR: kassa journal verify DIR"},
+		{"journal verify a --from-rev 1", "--from-rev is not for journal verify, only for journal dump, watch"},
+		{"journal verify nowhere", "open nowhere: no such file"},
+		{"journal dump .", ". holds no store: want the directory that kassad was given as --data"},
 	} {
 		t.Run(test.args, func(t *testing.T) {
 			expect(t, kassa(t, nil, nil, strings.Fields(test.args)...), 2, "", test.want)
