@@ -33,6 +33,9 @@ type Config struct {
 	// process's limit of open files leaves room for; asking for more than that is an error.
 	ConnsMax int
 
+	// FilesKept is how many descriptors connections leave to the rest of the program, besides those it has open at start.
+	FilesKept int
+
 	FrameBytesMax    int // of a frame, in both directions; 1 MiB
 	InboundBytesMax  int // of requests read but not taken, while a connection has no credit; 4 MiB
 	OutboundBytesMax int // of answers that a client does not read; 16 MiB
@@ -120,8 +123,8 @@ func parseAddresses(addrs []string) (tcp, paths []string, err error) {
 const descriptorsSpare = 64
 
 // connsMax returns how many connections the limit of open files has room for, beside what is open already and what the
-// event loops will open: for each a poller, an event descriptor and a listener for every address.
-func connsMax(asked, loops, addrs int) (int, error) {
+// event loops will open: for each a poller, an event descriptor and a listener for every address. kept more stay free.
+func connsMax(asked, loops, addrs, kept int) (int, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return 0, fmt.Errorf("engine: limit of open files: %w", err)
@@ -130,7 +133,7 @@ func connsMax(asked, loops, addrs int) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("engine: counting open files: %w", err)
 	}
-	room := int(min(limit.Cur, 1<<30)) - len(open) - (loops+1)*(2+addrs) - descriptorsSpare
+	room := int(min(limit.Cur, 1<<30)) - len(open) - (loops+1)*(2+addrs) - descriptorsSpare - kept
 	switch {
 	case room < 1:
 		return 0, fmt.Errorf("engine: the limit of %d open files leaves no room for connections: raise it (ulimit -n)", limit.Cur)

@@ -105,7 +105,7 @@ func Start(cfg Config) (*Engine, error) {
 	if e.room, err = newRoom(); err != nil {
 		return nil, err
 	}
-	conns, err := connsMax(cfg.ConnsMax, cfg.Loops, len(cfg.Addrs))
+	conns, err := connsMax(cfg.ConnsMax, cfg.Loops, len(cfg.Addrs), cfg.FilesKept)
 	if err == nil {
 		e.connsMax = int64(conns)
 		err = e.listen(tcp, paths)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/kassa-go/kassa/dispatch"
 	"github.com/kassa-go/kassa/engine"
+	"github.com/kassa-go/kassa/pool/journal"
 	"github.com/kassa-go/kassa/pool/serve"
 )
 
@@ -106,8 +107,13 @@ func (s *server) start() error {
 	}
 
 	reg := s.registry()
+	before := openFiles()
 	if err := s.openPools(reg); err != nil {
 		return err
+	}
+	kept := 0
+	if s.pools != nil {
+		kept = max(0, journal.FilesMax-(openFiles()-before))
 	}
 	var err error
 	s.dispatcher, err = dispatch.New(dispatch.Config{Registry: reg, Credit: s.credit, Log: s.log, QueueLog: s.queueLog})
@@ -120,6 +126,7 @@ func (s *server) start() error {
 		Codec:         s.codec,
 		Loops:         s.loops,
 		ConnsMax:      s.connsMax,
+		FilesKept:     kept,
 		FrameBytesMax: s.frameBytesMax,
 		FrameTimeout:  s.frameTimeout,
 		IdleTimeout:   s.idleTimeout,
@@ -129,6 +136,12 @@ func (s *server) start() error {
 		return errors.Join(err, s.dispatcher.Close(context.Background()), s.closePools())
 	}
 	return nil
+}
+
+// openFiles returns how many descriptors this process has open; 0 where that can not be told, which engine.Start refuses.
+func openFiles() int {
+	names, _ := os.ReadDir("/proc/self/fd")
+	return len(names)
 }
 
 // registry returns the types that are served beside the built-in ones.

@@ -25,9 +25,6 @@ const Timeout = 30 * time.Second
 func Build(m *testing.M, dir *string) int {
 	temp, err := os.MkdirTemp("", "kassa-test-")
 	if err == nil {
-		err = noteSources("../..")
-	}
-	if err == nil {
 		defer os.RemoveAll(temp)
 		*dir = temp
 		args := append([]string{"build", "-o", temp}, raceFlag...)
@@ -45,8 +42,9 @@ func Build(m *testing.M, dir *string) int {
 }
 
 // noteSources looks at the sources of the programs: what a test has looked at, go test sees changes of, and then does not
-// take an old result for a new one.
-func noteSources(module string) error {
+// take an old result for a new one. What TestMain looks at before the tests run does not count.
+var noteSources = sync.OnceValue(func() error {
+	const module = "../.." // of the tests of both programs
 	return filepath.WalkDir(module, func(path string, entry fs.DirEntry, err error) error {
 		switch name := entry.Name(); {
 		case err != nil:
@@ -58,7 +56,7 @@ func noteSources(module string) error {
 		}
 		return err
 	})
-}
+})
 
 // Command is a program to run. It sees Env alone, besides PATH, and works in Dir; with none it gets an empty one.
 type Command struct {
@@ -70,6 +68,9 @@ type Command struct {
 
 func (c Command) prepare(ctx context.Context, t testing.TB) *exec.Cmd {
 	t.Helper()
+	if err := noteSources(); err != nil {
+		t.Fatal(err)
+	}
 	if c.Dir == "" {
 		c.Dir = t.TempDir()
 	}
@@ -201,6 +202,9 @@ func (p *Process) Output() string {
 	defer p.mu.Unlock()
 	return strings.Join(p.lines, "\n")
 }
+
+// PID returns the program's process ID.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Signal sends a signal.
 func (p *Process) Signal(sig os.Signal) {
