@@ -28,6 +28,12 @@ type chunk struct {
 func newWorld(t testing.TB, cfg pool.Config, specs ...pool.Spec) *world {
 	w := &world{t: t, m: pool.New(cfg), now: 1_000_000, cfg: cfg, store: map[string]string{}}
 	w.must(&pool.Configure{Pools: specs})
+	t.Cleanup(func() {
+		if !t.Failed() {
+			w.flush()
+			w.same()
+		}
+	})
 	return w
 }
 

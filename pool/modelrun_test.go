@@ -1,19 +1,18 @@
 package pool_test
 
 import (
-	"flag"
 	"fmt"
 	"maps"
-	"os"
+	"math/rand/v2"
 	"reflect"
 	"slices"
-	"sync/atomic"
+	"strings"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/kassa-go/kassa/pool"
+	"github.com/kassa-go/kassa/pool/internal/proof"
 )
 
 // model is a machine beside the oracle, with the journal and the checkpoints of the machine.
@@ -26,32 +25,33 @@ type model struct {
 	store  map[string]string
 	mark   pool.Mark
 
-	frozen bool
-	batch  []pool.Record // of the checkpoint under way, which is stored as a whole
-	past   []*pool.Acquire
+	steps   int           // commands so far
+	answers []pool.Answer // to waits, of the last one
+	frozen  bool
+	batch   []pool.Record // of the checkpoint under way, which is stored as a whole
+	past    []*pool.Acquire
 }
 
-var modelSteps atomic.Int64
-
-// TestModel runs random commands and checks all that they do. KASSA_SOAK=10m has it run for so long.
+// TestModel runs random commands and checks all that they do. What fails is had again as rapid says.
 func TestModel(t *testing.T) {
-	soak, _ := time.ParseDuration(os.Getenv("KASSA_SOAK"))
-	start, runs := time.Now(), 0
-	check := func() {
-		rapid.Check(t, func(rt *rapid.T) {
-			runs++
+	proof.Run(t, "steps of the model", 1_000_000, func(t *testing.T, _ *rand.Rand) int {
+		steps := 0
+		rapid.Check(quiet{t}, func(rt *rapid.T) {
 			m := newModel(rt)
 			rt.Repeat(m.actions())
 			m.sameAfterReplay()
+			steps += m.steps
 		})
-	}
-	check()
-	for time.Since(start) < soak && !t.Failed() {
-		check()
-	}
-	if soak > 0 {
-		t.Logf("%d runs, %d commands, %v, rapid.checks=%s rapid.steps=%s", runs, modelSteps.Load(), time.Since(start).Round(time.Second),
-			flag.Lookup("rapid.checks").Value, flag.Lookup("rapid.steps").Value)
+		return steps
+	})
+}
+
+// quiet does not say how often all went well.
+type quiet struct{ *testing.T }
+
+func (t quiet) Logf(format string, args ...any) {
+	if !strings.HasPrefix(format, "[rapid] OK") {
+		t.T.Logf(format, args...)
 	}
 }
 
@@ -311,7 +311,7 @@ func (m *model) configure() {
 // do has the machine decide, and the oracle follow.
 func (m *model) do(c pool.Command) pool.Reply {
 	rt, o := m.rt, m.o
-	modelSteps.Add(1)
+	m.steps++
 	o.begin(c, m.m)
 	want := ""
 	acquire, _ := c.(*pool.Acquire)
@@ -362,6 +362,11 @@ func (m *model) do(c pool.Command) pool.Reply {
 		}
 	case name.key != "" && o.keys[name] != nil && known == nil:
 		o.keys[name].reply = r
+		for _, a := range m.answers { // it was granted what it began to wait for
+			if a.Wait == r.Waiting {
+				o.keys[name].reply = a.Reply
+			}
+		}
 	}
 	if acquire != nil && got == "granted" {
 		o.grantedReply(r)
@@ -409,6 +414,7 @@ func (m *model) follow() {
 	}
 	o.must(o.rev == m.m.Rev(), "rev %d after event %d", m.m.Rev(), o.rev)
 	answers, notices := m.m.TakeAnswers()
+	m.answers = answers
 	o.must(len(answers) == len(o.ended), "answers %+v to waits %v", answers, o.ended)
 	for _, a := range answers {
 		got := "granted"

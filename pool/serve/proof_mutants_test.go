@@ -20,6 +20,8 @@ func TestMutants(t *testing.T) {
 			"		for _, r := range records[min(1, len(records)):] {\n			ck.records", power},
 		{"recovery leaves out a chunk", "recover.go", "			return m.Replay(seq, chunk)\n",
 			"			if chunks == 7 {\n				return nil\n			}\n			return m.Replay(seq, chunk)\n", power},
+		{"replay drops an event", "../event.go", "			err = ev.apply(m)\n",
+			"			if ev.kind() != evReleased {\n				err = ev.apply(m)\n			}\n", "^TestFull$"},
 		{"keys are of a connection", "pools.go", "k.Client = st.client", "k.Client = fmt.Sprintf(\"%p\", st)", power},
 	})
 }
