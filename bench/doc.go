@@ -9,5 +9,10 @@
 // servers that were run in turn. Each run gets a fresh server and a fresh generator, both processes of their own. The CPU
 // time that others used meanwhile is part of the result, and a run in which it was much is repeated.
 //
-// Caveats: Linux only (CPU clocks of other processes, /proc), all on 127.0.0.1.
+// Cells of pools are of pairs: an item is acquired and released, both durable. There kassa is kassad with its store, and
+// stands beside PostgreSQL and Redis, which are not built but found; those that are not installed are skipped. The generator
+// speaks each one's own protocol, so that it costs alike.
+//
+// Caveats: Linux only (CPU clocks of other processes, /proc), all on 127.0.0.1. Stores are made in TMPDIR; where that is in
+// memory, a sync costs nothing, and figures of pools say nothing ([CheckDisk]).
 package bench

@@ -18,8 +18,8 @@ type Peer interface {
 	// Build makes what Start needs, in a directory of its own, and returns what version is measured.
 	Build(ctx context.Context, dir string) (version string, err error)
 
-	// Start starts the server, and returns when it can be connected to. It ends with ctx.
-	Start(ctx context.Context) (*Server, error)
+	// Start starts the server for a cell, and returns when it can be connected to. It ends with ctx.
+	Start(ctx context.Context, c Cell) (*Server, error)
 
 	// Wire says how the generator speaks to it in a cell; false: it has no way to.
 	Wire(Cell) (load.WireConfig, bool)
@@ -32,10 +32,13 @@ const Subject = "kassa"
 func Peers(root string) []Peer {
 	peers := filepath.Join(root, "bench", "peers")
 	return []Peer{
-		&goPeer{name: Subject, module: root, pkg: "./bench/cmd/kassa-echo", codecs: []string{"json", "crab", "binary"}},
+		&kassaPeer{goPeer: goPeer{name: Subject, module: root, pkg: "./bench/cmd/kassa-echo", codecs: []string{"json", "crab", "binary"}}},
 		&goPeer{name: "gnet-echo", module: peers, pkg: ".", args: []string{"gnet-echo"}, dependency: "github.com/panjf2000/gnet/v2", echo: true,
 			codecs: []string{"json", "crab", "binary"}},
 		&goPeer{name: "gonet-workers", module: peers, pkg: ".", args: []string{"gonet-workers"}, codecs: []string{"json"}},
+		&postgresPeer{name: "postgres"},
+		&postgresPeer{name: "postgres-batch", batch: true},
+		&redisPeer{},
 	}
 }
 
@@ -64,11 +67,11 @@ func (p *goPeer) Build(ctx context.Context, dir string) (version string, err err
 	return binaryVersion(p.binary, p.dependency)
 }
 
-func (p *goPeer) Start(ctx context.Context) (*Server, error) {
+func (p *goPeer) Start(ctx context.Context, _ Cell) (*Server, error) {
 	return StartServer(ctx, p.binary, p.args...)
 }
 
 func (p *goPeer) Wire(c Cell) (load.WireConfig, bool) {
 	w := load.WireConfig{Codec: c.Codec, PayloadBytes: c.PayloadBytes, Echo: p.echo}
-	return w, slices.Contains(p.codecs, c.Codec)
+	return w, c.Items == 0 && slices.Contains(p.codecs, c.Codec)
 }

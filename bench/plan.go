@@ -9,7 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/kassa-go/kassa/bench/load"
 )
@@ -36,6 +39,18 @@ type Plan struct {
 	OthersCoresMax float64
 
 	Log io.Writer // a line a run, for people; nil: none
+}
+
+// CheckDisk refuses a directory that is in memory: what is durable is not to be measured there.
+func CheckDisk(dir string) error {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return fmt.Errorf("bench: statfs %s: %w", dir, err)
+	}
+	if fs.Type == unix.TMPFS_MAGIC || fs.Type == unix.RAMFS_MAGIC {
+		return fmt.Errorf("bench: %s is in memory, where a sync costs nothing: set TMPDIR to a directory on a disk", dir)
+	}
+	return nil
 }
 
 // runTimeout bounds what a run takes beside its load and its silence: every wait in it is shorter.
@@ -67,27 +82,46 @@ func (p Plan) Run(ctx context.Context, sink func(Result) error) error {
 		return fmt.Errorf("bench: %w", err)
 	}
 	defer os.RemoveAll(dir)
+	// A server may run as a user of its own.
+	if err := os.Chmod(dir, 0o711); err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
 	versions := make(map[string]string)
 	for i, peer := range p.Peers {
+		if !slices.ContainsFunc(p.Cells, func(c Cell) bool { _, ok := peer.Wire(c); return ok }) {
+			continue
+		}
 		// Two peers may be made of the same program: each has a directory.
 		own := filepath.Join(dir, fmt.Sprint(i))
-		if err := os.Mkdir(own, 0o700); err != nil {
+		if err := os.Mkdir(own, 0o711); err != nil {
 			return fmt.Errorf("bench: %w", err)
 		}
-		if versions[peer.Name()], err = peer.Build(ctx, own); err != nil {
+		version, err := peer.Build(ctx, own)
+		switch {
+		case errors.Is(err, errNotInstalled):
+			fmt.Fprintf(p.Log, "%s: skipped: %v\n", peer.Name(), err)
+			continue
+		case err != nil:
 			return err
 		}
+		versions[peer.Name()] = version
 	}
 	for _, cell := range p.Cells {
 		for round := range p.Rounds {
 			for _, peer := range p.Peers {
+				version, built := versions[peer.Name()]
 				wire, ok := peer.Wire(cell)
-				if !ok {
-					fmt.Fprintf(p.Log, "%s %s: skipped, the server does not speak it\n", cell.Name, peer.Name())
+				if !ok && round == 0 {
+					fmt.Fprintf(p.Log, "%s %s: skipped, the server can not do it\n", cell.Name, peer.Name())
+				}
+				if !ok || !built {
 					continue
 				}
+				if cell.Items > 0 {
+					syncDisk(dir)
+				}
 				r := template
-				r.Server, r.Version, r.Date = peer.Name(), versions[peer.Name()], time.Now().UTC()
+				r.Server, r.Version, r.Date = peer.Name(), version, time.Now().UTC()
 				r.Cell, r.Conns, r.Round = cell.Name, cell.Conns, round+1
 				p.runQuietly(ctx, peer, cell, wire, &r)
 				if err := ctx.Err(); err != nil {
@@ -100,6 +134,14 @@ func (p Plan) Run(ctx context.Context, sink func(Result) error) error {
 		}
 	}
 	return nil
+}
+
+// syncDisk writes out what a server before has left to be written.
+func syncDisk(dir string) {
+	if d, err := os.Open(dir); err == nil {
+		_ = unix.Syncfs(int(d.Fd())) // where it fails, the next run is a little slower
+		d.Close()
+	}
 }
 
 // template returns a result with what all results of this plan have in common.

@@ -26,7 +26,7 @@ func (p testPeer) Name() string { return p.name }
 
 func (p testPeer) Build(context.Context, string) (string, error) { return "v0 of " + p.name, nil }
 
-func (p testPeer) Start(ctx context.Context) (*bench.Server, error) {
+func (p testPeer) Start(ctx context.Context, _ bench.Cell) (*bench.Server, error) {
 	return bench.StartServer(ctx, os.Args[0], p.command)
 }
 
@@ -142,18 +142,22 @@ func TestParseCell(t *testing.T) {
 		"open64@500/crab":  {Shape: bench.Open, Conns: 64, RatePerSecond: 500, Codec: "crab"},
 		"idle":             {Shape: bench.Idle, Conns: 18_000, Codec: "json"},
 		"storm100/16384":   {Shape: bench.Storm, Conns: 100, Codec: "json", PayloadBytes: 16384},
+		"pairs64x16":       {Shape: bench.Closed, Conns: 64, InFlight: 16, Codec: "json", Items: 1000},
+		"openpairs8@50/items=9/waiters=7/listing": {Shape: bench.Open, Conns: 8, RatePerSecond: 50, Codec: "json", Items: 9, Waiters: 7, Listing: true},
+		"restart-killed/items=5":                  {Shape: bench.Restart, Conns: 64, InFlight: 16, Codec: "json", Items: 5, Killed: true},
 	} {
 		want.Name = name
 		if got := parsed(t, name); got != want {
 			t.Errorf("%s: %+v, want %+v", name, got, want)
 		}
 	}
-	for _, name := range []string{"", "64", "x1", "0x1", "1x0", "64x16/xml", "64x16/15", "idle@5", "99999999999999999999x1", "64x16 "} {
+	for _, name := range []string{"", "64", "x1", "0x1", "1x0", "64x16/xml", "64x16/15", "idle@5", "99999999999999999999x1", "64x16 ",
+		"pairs64", "pairs0x1", "pairs1x1/items=0", "pairs1x1/items=10000000", "pairs1x1/json", "pairs1x1/items=1/waiters=1", "1x1/items=5", "restart5"} {
 		if c, err := bench.ParseCell(name); err == nil {
 			t.Errorf("%q: taken as %+v", name, c)
 		}
 	}
-	for _, name := range bench.CellNames() {
+	for _, name := range append(bench.CellNames(), bench.PoolCellNames()...) {
 		parsed(t, name)
 	}
 }

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -13,6 +14,9 @@ func WriteReport(out io.Writer, results []Result) error {
 	heading(&b, results)
 	targetTable(&b, results)
 	cellTable(&b, results)
+	if slices.ContainsFunc(results, isOfPool) {
+		b.WriteString(poolNotes)
+	}
 	troubles(&b, results)
 	_, err := io.WriteString(out, b.String())
 	return err
@@ -45,6 +49,21 @@ func runs(results []Result, cell, server string) []Result {
 	return some
 }
 
+func isOfPool(r Result) bool {
+	c, err := ParseCell(r.Cell)
+	return err == nil && c.Items > 0
+}
+
+// poolNotes says how to read the cells of pools.
+const poolNotes = `
+A request of a cell of pools is a pair: one item of a pool of 1,000 is acquired, then released, and each of the two is
+answered after the disk has it. kassa is kassad with its store; its leases end by themselves and its acquires wait in line,
+which nobody sees to at the others: there, an acquire that finds nothing free is made anew. postgres: SKIP LOCKED, a
+transaction a statement; postgres-batch: what a connection writes at once is one transaction, so that in flights of 16 share
+one commit, and fail together. redis: a Lua script an operation, pipelined, appendfsync always. A restart is timed from the
+start of the process to its first answer, after SIGTERM or after SIGKILL under load.
+`
+
 // targetTable sets each target beside what was measured.
 func targetTable(b *strings.Builder, results []Result) {
 	b.WriteString("\n## Targets\n\nMedian of the rounds (lowest to highest); a ratio is that of two runs made in turn.\n\n")
@@ -70,8 +89,8 @@ func measure(results []Result, t Target) measured {
 	m := measured{own: spread(own), verdict: "not measured"}
 	bounded := own
 	var others []Result
-	if t.Beside != "" {
-		others = runs(results, t.Cell, t.Beside)
+	if t.Beside != "" || t.BesideCell != "" {
+		others = runs(results, cmp.Or(t.BesideCell, t.Cell), cmp.Or(t.Beside, Subject))
 		besides = figures(others, of)
 		bounded = nil
 		for i := range min(len(kassa), len(others)) {
@@ -79,7 +98,7 @@ func measure(results []Result, t Target) measured {
 				bounded = append(bounded, of(k)/of(o))
 			}
 		}
-		m.ratio, m.beside = spread(bounded), t.Beside+" "+spread(besides)
+		m.ratio, m.beside = spread(bounded), cmp.Or(t.Beside, t.BesideCell)+" "+spread(besides)
 	}
 	switch failed := len(kassa) - len(own); {
 	case failed > 0:
@@ -123,8 +142,8 @@ func figures(some []Result, of func(*Result) float64) []float64 {
 // cellTable lists the medians of all that was measured.
 func cellTable(b *strings.Builder, results []Result) {
 	b.WriteString("\n## Cells\n\nMedians. The generator's CPU and that of others are in cores; a run is disturbed when others used much.\n\n")
-	b.WriteString("| cell | server | krps | CPU s a million | p50 µs | p99 µs | p99.9 µs | RSS MB | B a connection | s | generator | others | runs |\n")
-	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| cell | server | krps | CPU s a million | p50 µs | p99 µs | p99.9 µs | RSS MB | B a connection | MB on disk | s | generator | others | runs |\n")
+	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	type key struct{ cell, server string }
 	var seen []key
 	for _, r := range results {
@@ -140,9 +159,10 @@ func cellTable(b *strings.Builder, results []Result) {
 			}
 			return "–"
 		}
-		fmt.Fprintf(b, "| %s | %s %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", r.Cell, r.Server, r.Version,
+		fmt.Fprintf(b, "| %s | %s %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", r.Cell, r.Server, r.Version,
 			mid(metrics[Throughput].of), mid(metrics[CPUPerMillion].of), mid(metrics[P50].of), mid(metrics[P99].of),
-			mid(func(r *Result) float64 { return r.P999Us }), mid(metrics[Memory].of), mid(perConn), mid(metrics[Duration].of),
+			mid(func(r *Result) float64 { return r.P999Us }), mid(metrics[Memory].of), mid(perConn), mid(func(r *Result) float64 { return float64(r.StoreBytes) / 1e6 }),
+			mid(metrics[Duration].of),
 			mid(func(r *Result) float64 { return r.GeneratorCPUSeconds / r.Seconds }), mid(func(r *Result) float64 { return r.OthersCores }),
 			tally(some))
 	}

@@ -15,12 +15,16 @@ func TestReport(t *testing.T) {
 	disturbed := cpu("gnet-echo", 0.5)
 	disturbed.Disturbed = true
 	idle := bench.Result{Server: "kassa", Cell: "idle", Conns: 18_000, Seconds: 30, RSSBytesPerConn: 600}
+	p99 := func(cell string, us float64) bench.Result {
+		return bench.Result{Server: "kassa", Cell: cell, Requests: 1e5, Seconds: 1, P99Us: us}
+	}
 	var b strings.Builder
 	err := bench.WriteReport(&b, []bench.Result{
 		cpu("kassa", 1.0), cpu("gnet-echo", 0.5), cpu("gonet-workers", 5),
 		cpu("kassa", 0.9), disturbed, cpu("gonet-workers", 5),
 		cpu("kassa", 1.2), cpu("gnet-echo", 0.6), cpu("gonet-workers", 5),
 		failed, idle,
+		p99("openpairs64@5000/items=1000000", 1000), p99("openpairs64@5000/items=1000000/listing", 1500),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -32,6 +36,8 @@ func TestReport(t *testing.T) {
 		"| 10000x1 | CPU a million requests, s | – | gnet-echo – | – | ≤ 1.1x |  | not measured |",
 		"| 1x1 | p50, µs | – | gnet-echo – | – | ≤ 1.7x |  | **miss**: 1 of 1 runs failed |",
 		"| idle | RSS a connection, B | 600 |  |  | ≤ 700 B | ≤ 400 B | hit |",
+		"| openpairs64@5000/items=1000000/listing | p99, µs | 1500 | openpairs64@5000/items=1000000 1000 | 1.50 | ≤ 2x |  | hit |",
+		"A request of a cell of pools is a pair",
 		"| 3, 1 disturbed |",
 		"connection 1, index 10000007: no reply",
 	} {

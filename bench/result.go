@@ -16,8 +16,8 @@ type Result struct {
 	Round   int    `json:"round"` // from 1
 
 	Conns    int     `json:"conns"`
-	Requests int64   `json:"requests"` // answered rightly while it was measured; of storm: one a connection
-	Seconds  float64 `json:"seconds"`  // that they took; of idle: of silence
+	Requests int64   `json:"requests"` // answered rightly while it was measured; of storm: one a connection; of pools: pairs
+	Seconds  float64 `json:"seconds"`  // that they took; of idle: of silence; of restart: to the first answer
 
 	// Of the server, in those seconds.
 	CPUSeconds           float64 `json:"cpuSeconds"`
@@ -35,6 +35,10 @@ type Result struct {
 	RSSStartBytes   int64   `json:"rssStartBytes"`
 	RSSBytes        int64   `json:"rssBytes"`
 	RSSBytesPerConn float64 `json:"rssBytesPerConn"`
+
+	// Again is how many acquires of pairs found nothing free and were made anew; StoreBytes is of restarts: what was on disk.
+	Again      int64 `json:"again,omitempty"`
+	StoreBytes int64 `json:"storeBytes,omitempty"`
 
 	GeneratorCPUSeconds float64 `json:"generatorCpuSeconds"`
 	OthersCores         float64 `json:"othersCores"`         // CPU that neither server nor suite used, on average
@@ -72,12 +76,18 @@ func ReadResults(in io.Reader) ([]Result, error) {
 
 // line is the result in a line for people.
 func (r *Result) line() string {
-	run := fmt.Sprintf("%-16s %-13s round %d", r.Cell, r.Server, r.Round)
+	run := fmt.Sprintf("%-16s %-14s round %d", r.Cell, r.Server, r.Round)
 	if r.Failure != "" {
 		return run + "  FAILED: " + r.Failure
 	}
 	if r.Requests > 0 {
 		run += fmt.Sprintf("  %8.0f/s %6.2f CPU s/M  p50 %6.0f p99 %6.0f µs", float64(r.Requests)/r.Seconds, r.CPUSecondsPerMillion, r.P50Us, r.P99Us)
+	}
+	if r.StoreBytes > 0 {
+		run += fmt.Sprintf("  %6.2f s to the first answer, %.0f MB on disk", r.Seconds, float64(r.StoreBytes)/1e6)
+	}
+	if r.Again > 0 {
+		run += fmt.Sprintf("  %d found nothing free", r.Again)
 	}
 	run += fmt.Sprintf("  RSS %5.1f MB, %.0f B a connection  cores: server %.2f, generator %.2f, others %.2f", float64(r.RSSBytes)/1e6,
 		r.RSSBytesPerConn, r.CPUSeconds/r.Seconds, r.GeneratorCPUSeconds/r.Seconds, r.OthersCores)

@@ -20,11 +20,15 @@ const (
 func (p *Plan) run(ctx context.Context, peer Peer, cell Cell, wire load.WireConfig, r *Result) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, runTimeout+p.WarmUp+p.Measure+p.Idle)
 	defer cancel()
-	server, err := peer.Start(ctx)
+	server, err := peer.Start(ctx, cell)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, server.Stop()) }()
+	defer func() {
+		if server != nil {
+			err = errors.Join(err, server.Stop())
+		}
+	}()
 
 	cfg := load.Config{Addr: server.Addr, Wire: wire, Conns: cell.Conns, Threads: min(p.Threads, cell.Conns)}
 	if cell.Shape == Storm {
@@ -44,7 +48,9 @@ func (p *Plan) run(ctx context.Context, peer Peer, cell Cell, wire load.WireConf
 	}
 	switch cell.Shape {
 	case Closed, Open:
-		err = m.load(p.WarmUp, p.Measure)
+		err = m.load(ctx, p.WarmUp, p.Measure)
+	case Restart:
+		server, err = m.restart(ctx, p.WarmUp, p.Measure)
 	case Idle:
 		err = m.silence(ctx, p.Idle)
 	case Storm:
@@ -66,26 +72,35 @@ func (m *measurement) warm() (err error) {
 	if err := m.prepare(load.Command{Connect: 1}); err != nil {
 		return err
 	}
-	m.result.RSSStartBytes, err = residentBytes(m.server.PID)
+	m.result.RSSStartBytes, err = serverMemory(m.server.PID)
 	return err
 }
 
+// phase is so much of the cell's load.
+func (m *measurement) phase(d time.Duration) load.Command {
+	return load.Command{Run: &load.Phase{
+		InFlight:      m.cell.InFlight,
+		RatePerSecond: float64(m.cell.RatePerSecond),
+		Seconds:       d.Seconds(),
+	}}
+}
+
 // load measures a closed or an open loop.
-func (m *measurement) load(warmUp, measure time.Duration) error {
-	phase := func(d time.Duration) load.Command {
-		return load.Command{Run: &load.Phase{
-			InFlight:      m.cell.InFlight,
-			RatePerSecond: float64(m.cell.RatePerSecond),
-			Seconds:       d.Seconds(),
-		}}
-	}
+func (m *measurement) load(ctx context.Context, warmUp, measure time.Duration) (err error) {
 	if err := m.connectAll(); err != nil {
 		return err
 	}
-	if err := m.prepare(phase(warmUp)); err != nil {
+	if m.cell.Items > 0 && m.result.Server == Subject {
+		b, failed := startBeside(ctx, m.server.Addr, m.cell)
+		if failed != nil {
+			return failed
+		}
+		defer func() { err = errors.Join(err, b.stop()) }()
+	}
+	if err := m.prepare(m.phase(warmUp)); err != nil {
 		return err
 	}
-	return m.measure(phase(measure))
+	return m.measure(m.phase(measure))
 }
 
 // silence measures connections that ask nothing.
@@ -144,6 +159,7 @@ func (m *measurement) measure(c load.Command) error {
 	r := m.result
 	r.Requests, r.Seconds = report.Requests, report.Seconds
 	r.P50Us, r.P99Us, r.P999Us, r.MaxUs, r.LateP99Us = report.P50Us, report.P99Us, report.P999Us, report.MaxUs, report.LateP99Us
+	r.Again = report.Again
 	if report.Requests > 0 {
 		r.CPUSecondsPerMillion = r.CPUSeconds / float64(report.Requests) * 1e6
 	}
@@ -167,7 +183,7 @@ func (m *measurement) observe(do func() error) error {
 	r.CPUSeconds = (to.server - from.server).Seconds()
 	r.GeneratorCPUSeconds = (to.generator - from.generator).Seconds()
 	r.OthersCores = othersCores(r.Machine.Cores, from, to)
-	if r.RSSBytes, err = residentBytes(m.server.PID); err != nil {
+	if r.RSSBytes, err = serverMemory(m.server.PID); err != nil {
 		return err
 	}
 	r.RSSBytesPerConn = float64(r.RSSBytes-r.RSSStartBytes) / float64(m.cell.Conns)

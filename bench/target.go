@@ -35,10 +35,12 @@ func (m Metric) String() string { return metrics[m].name }
 type Target struct {
 	Cell    string
 	Metric  Metric
-	Beside  string  // the other server; "": the figure itself is bounded
+	Beside  string  // the other server; "": the figure itself is bounded, or BesideCell is set
 	AtLeast bool    // Bound is a lower one
 	Bound   float64 // a ratio, or in the metric's unit
 	Goal    float64 // what lies beyond the bound; 0: none
+
+	BesideCell string // the ratio is to kassa's own figure in this other cell; "": it is not
 }
 
 // bound says what is to be kept.
@@ -47,7 +49,7 @@ func (t Target) bound(of float64) string {
 	if t.AtLeast {
 		sign = "≥"
 	}
-	if t.Beside == "" {
+	if t.Beside == "" && t.BesideCell == "" {
 		unit = " " + metrics[t.Metric].unit
 	}
 	return fmt.Sprintf("%s %g%s", sign, of, unit)
@@ -61,9 +63,10 @@ func (t Target) keeps(bound, value float64) bool {
 	return value <= bound
 }
 
-// Targets are those of the first step. The goal beyond each is to reach the bound, gnet-echo.
+// Targets are those of requests, where the goal beyond each is to reach the bound, gnet-echo; then those of pools.
 func Targets() []Target {
 	const echo, workers = "gnet-echo", "gonet-workers"
+	const postgres, batch, redis = "postgres", "postgres-batch", "redis"
 	return []Target{
 		{Cell: "64x16", Metric: CPUPerMillion, Beside: echo, Bound: 2.2, Goal: 1.6},
 		{Cell: "64x16", Metric: Throughput, Beside: echo, AtLeast: true, Bound: 0.6},
@@ -83,5 +86,16 @@ func Targets() []Target {
 		{Cell: "64x16/binary/478", Metric: CPUPerMillion, Beside: echo, Bound: 1.6, Goal: 1.3},
 		{Cell: "open10000", Metric: P99, Beside: echo, Bound: 1.5},
 		{Cell: "open10000", Metric: P99, Beside: workers, Bound: 1},
+
+		{Cell: "pairs64x1", Metric: Throughput, Beside: postgres, AtLeast: true, Bound: 4},
+		{Cell: "pairs64x1", Metric: Throughput, Beside: redis, AtLeast: true, Bound: 1, Goal: 1.5},
+		{Cell: "pairs64x1", Metric: P99, Beside: redis, Bound: 1},
+		{Cell: "pairs64x16", Metric: Throughput, Beside: postgres, AtLeast: true, Bound: 20},
+		{Cell: "pairs64x16", Metric: Throughput, Beside: batch, AtLeast: true, Bound: 20},
+		{Cell: "pairs64x16", Metric: Throughput, Beside: redis, AtLeast: true, Bound: 3},
+		{Cell: "openpairs64", Metric: P99, Bound: 10_000},
+		{Cell: "openpairs64@5000/items=1000000/listing", Metric: P99, BesideCell: "openpairs64@5000/items=1000000", Bound: 2},
+		{Cell: "restart/items=1000000", Metric: Duration, Bound: 3},
+		{Cell: "restart-killed/items=1000000", Metric: Duration, Bound: 3},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,74 @@ func processCPU(pid int) (time.Duration, error) {
 		return 0, fmt.Errorf("bench: CPU clock of process %d: %w", pid, err)
 	}
 	return time.Duration(ts.Nano()), nil
+}
+
+// children returns the processes that a process has started and that have not ended.
+func children(pid int) ([]int, error) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	var all []int
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // the thread has ended
+		}
+		for word := range strings.FieldsSeq(string(text)) {
+			child, err := strconv.Atoi(word)
+			if err != nil {
+				return nil, fmt.Errorf("bench: %s: %w", name, err)
+			}
+			all = append(all, child)
+		}
+	}
+	return all, nil
+}
+
+// serverCPU returns the CPU time of a server with its children, also of those that have ended.
+func serverCPU(pid int) (time.Duration, error) {
+	sum, err := processCPU(pid)
+	if err != nil {
+		return 0, err
+	}
+	ended, err := endedChildrenCPU(pid)
+	if err != nil {
+		return 0, err
+	}
+	pids, err := children(pid)
+	if err != nil {
+		return 0, err
+	}
+	for _, child := range pids {
+		if d, err := processCPU(child); err == nil { // else it has ended meanwhile
+			sum += d
+		}
+	}
+	return sum + ended, nil
+}
+
+// endedChildrenCPU returns the CPU time of those children of a process that have ended, in ticks.
+func endedChildrenCPU(pid int) (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, fmt.Errorf("bench: %w", err)
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ") // behind the name
+	const user, system = 13, 14                   // cutime and cstime, counted from there
+	words := strings.Fields(rest)
+	if len(words) <= system {
+		return 0, fmt.Errorf("bench: /proc/%d/stat is %q", pid, stat)
+	}
+	sum := time.Duration(0)
+	for _, word := range []string{words[user], words[system]} {
+		ticks, err := strconv.ParseInt(word, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("bench: /proc/%d/stat: %w", pid, err)
+		}
+		sum += time.Duration(ticks) * tick
+	}
+	return sum, nil
 }
 
 // tick is the unit of /proc/stat, the same on every Linux that Go runs on.
@@ -73,7 +142,7 @@ type moment struct {
 func readClocks(server, generator int) (moment, error) {
 	m := moment{at: time.Now()}
 	var errs [5]error
-	m.server, errs[0] = processCPU(server)
+	m.server, errs[0] = serverCPU(server)
 	m.generator, errs[1] = processCPU(generator)
 	m.self, errs[2] = processCPU(os.Getpid())
 	m.kernel, errs[3] = kernelCPU()
@@ -91,14 +160,38 @@ func othersCores(cores int, from, to moment) float64 {
 	return max(0, others.Seconds()/elapsed.Seconds())
 }
 
+// serverMemory returns the memory of a server that is in RAM. What several of its processes share counts once.
+func serverMemory(pid int) (int64, error) {
+	pids, err := children(pid)
+	if err != nil {
+		return 0, err
+	}
+	if len(pids) == 0 {
+		return residentBytes(pid)
+	}
+	sum, err := procBytes(pid, "smaps_rollup", "Pss:")
+	if err != nil {
+		return 0, err
+	}
+	for _, child := range pids {
+		if n, err := procBytes(child, "smaps_rollup", "Pss:"); err == nil { // else it has ended meanwhile
+			sum += n
+		}
+	}
+	return sum, nil
+}
+
 // residentBytes returns the memory of a process that is in RAM, its VmRSS.
-func residentBytes(pid int) (int64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+func residentBytes(pid int) (int64, error) { return procBytes(pid, "status", "VmRSS:") }
+
+// procBytes returns a figure of a file of /proc.
+func procBytes(pid int, file, field string) (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
 	if err != nil {
 		return 0, fmt.Errorf("bench: %w", err)
 	}
 	for line := range strings.Lines(string(status)) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if value, ok := strings.CutPrefix(line, field); ok {
 			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
 			if err != nil {
 				return 0, fmt.Errorf("bench: %q: %w", line, err)
@@ -106,5 +199,5 @@ func residentBytes(pid int) (int64, error) {
 			return kib << 10, nil
 		}
 	}
-	return 0, fmt.Errorf("bench: process %d has no VmRSS", pid)
+	return 0, fmt.Errorf("bench: process %d has no %s", pid, field)
 }

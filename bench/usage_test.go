@@ -2,6 +2,7 @@ package bench
 
 import (
 	"os"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -50,6 +51,41 @@ func TestOthersCores(t *testing.T) {
 	}
 	if clocks.idle <= 0 || clocks.self <= 0 {
 		t.Errorf("clocks show %+v", clocks)
+	}
+}
+
+// A server's CPU time and memory are those of its children too, and the CPU time also of those that have ended.
+func TestServerOfSeveralProcesses(t *testing.T) {
+	count := "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"
+	for what, script := range map[string]string{
+		"a child that lives": "exec 3<&0; (" + count + "; echo done; read x <&3) & wait",
+		"a child that ended": "(" + count + "); echo done; read x",
+	} {
+		command := exec.CommandContext(t.Context(), "sh", "-c", script)
+		stdin, err := command.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stdout, err := command.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stdout.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		own, _ := processCPU(command.Process.Pid)
+		all, err := serverCPU(command.Process.Pid)
+		if err != nil || all < own+3*tick {
+			t.Errorf("%s: %v with its children, %v without, %v", what, all, own, err)
+		}
+		if n, err := serverMemory(command.Process.Pid); err != nil || n < 1<<16 {
+			t.Errorf("%s: %d bytes, %v", what, n, err)
+		}
+		stdin.Close()
+		_ = command.Wait()
 	}
 }
 

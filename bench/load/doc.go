@@ -14,5 +14,9 @@
 // index, each reply must be byte for byte the one its request asks for, exactly once. A reply that is wrong, doubled or
 // missing is a Fault; so is a connection that the server refuses or closes.
 //
+// A request can also be a pair ([PairsConfig]): an item of a pool is acquired, then released, over the protocol of kassa, Redis
+// or PostgreSQL. What is checked then: that each reply is the one its request must get, that no item is given out while it is
+// held, and that tokens only rise.
+//
 // Caveats: Linux 5.11 or newer (epoll_pwait2), IPv4. A Generator belongs to one goroutine at a time.
 package load

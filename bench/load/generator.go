@@ -56,6 +56,9 @@ func New(cfg Config) (*Generator, error) {
 	if err != nil {
 		return nil, err
 	}
+	if t, ok := w.(talker); ok {
+		t.prepare(cfg.Conns)
+	}
 	local, err := newPorts(cfg.Threads, addr.Port())
 	if err != nil {
 		return nil, err
@@ -182,6 +185,9 @@ func (g *Generator) report(start time.Time) Report {
 		}
 		r.Errors += l.faults.count
 		r.Faults = append(r.Faults, l.faults.kept[:min(len(l.faults.kept), faultsKept-len(r.Faults))]...)
+	}
+	if w, ok := g.loops[0].wire.(*pairsWire); ok {
+		r.Again = w.again.Swap(0)
 	}
 	us := func(ns int64) float64 { return float64(ns) / 1e3 }
 	r.P50Us = us(latency.ValueAtPercentile(50))

@@ -21,15 +21,17 @@ const (
 type loop struct {
 	addr    netip.AddrPort
 	wire    Wire
-	timeout int64 // ns without any reply after which those under way are given up
+	talker  talker // wire, if it is one; or nil
+	timeout int64  // ns without any reply after which those under way are given up
 	born    time.Time
 	conns   []conn
 	ports   ports // for those not open yet
 
 	epfd   int
 	events []unix.EpollEvent
-	in     []byte // what was read last
-	out    []byte // what is written next
+	in     []byte   // what was read last
+	out    []byte   // what is written next
+	over   []uint64 // requests that the reply looked at ends
 
 	live     int   // connections that are open
 	underWay int   // requests, over all connections
@@ -58,9 +60,11 @@ func newLoop(addr netip.AddrPort, w Wire, timeout time.Duration, p ports) (*loop
 	if err != nil {
 		return nil, fmt.Errorf("load: epoll_create1: %w", err)
 	}
+	t, _ := w.(talker)
 	return &loop{
 		addr:    addr,
 		wire:    w,
+		talker:  t,
 		timeout: int64(timeout),
 		born:    time.Now(),
 		ports:   p,
@@ -119,6 +123,7 @@ func (l *loop) handle(p pace, c *conn, events uint32) {
 		if n, now := l.receive(c); n > 0 {
 			p.answered(l, c, n, now)
 		}
+		l.sendMore(c)
 	}
 }
 
@@ -140,7 +145,20 @@ func (l *loop) issue(c *conn, n int, due int64) {
 		l.out = l.wire.AppendRequest(l.out, c.id, c.window.add(due))
 		l.underWay++
 	}
+	if l.talker != nil {
+		l.out = l.talker.appendMore(l.out, c.id)
+	}
 	l.send(c, l.out)
+}
+
+// sendMore writes what replies on c have asked for, if it has not gone out with new requests.
+func (l *loop) sendMore(c *conn) {
+	if l.talker == nil || c.state != open {
+		return
+	}
+	if l.out = l.talker.appendMore(l.out[:0], c.id); len(l.out) > 0 {
+		l.send(c, l.out)
+	}
 }
 
 // send writes p on c, or as much as the socket takes; the rest goes out when it takes more.
@@ -202,7 +220,7 @@ func (l *loop) receive(c *conn) (replies int, now int64) {
 	}
 	buf := l.in[:had+n]
 	for len(buf) > 0 {
-		size, index, err := l.wire.CheckReply(buf, c.id)
+		size, index, err := l.hear(buf, c)
 		if err != nil {
 			l.kill(c, index, err.Error())
 			return replies, now
@@ -210,14 +228,16 @@ func (l *loop) receive(c *conn) (replies int, now int64) {
 		if size == 0 {
 			break
 		}
-		due, ok := c.window.remove(index)
-		if !ok {
-			l.kill(c, index, "a reply that no request waits for: doubled, or never asked for")
-			return replies, now
+		for _, index := range l.over {
+			due, ok := c.window.remove(index)
+			if !ok {
+				l.kill(c, index, "a reply that no request waits for: doubled, or never asked for")
+				return replies, now
+			}
+			record(l.latency, now-due)
+			replies++
+			l.underWay--
 		}
-		record(l.latency, now-due)
-		replies++
-		l.underWay--
 		buf = buf[size:]
 	}
 	c.partial = append(c.partial[:0], buf...)
@@ -229,6 +249,19 @@ func (l *loop) receive(c *conn) (replies int, now int64) {
 		l.lastReply, l.progress = now, now
 	}
 	return replies, now
+}
+
+// hear checks the first reply in buf, and sets over to the requests that it ends. size is 0 when it is not whole.
+func (l *loop) hear(buf []byte, c *conn) (size int, index uint64, err error) {
+	l.over = l.over[:0]
+	if l.talker != nil {
+		size, l.over, index, err = l.talker.hear(buf, c.id, l.over)
+		return size, index, err
+	}
+	if size, index, err = l.wire.CheckReply(buf, c.id); size > 0 {
+		l.over = append(l.over, index)
+	}
+	return size, index, err
 }
 
 // record counts a latency or lateness.

@@ -51,6 +51,9 @@ type Report struct {
 	// counts as latency; where this comes near P99Us, the figures are the generator's.
 	LateP99Us float64 `json:"lateP99Us,omitempty"`
 
+	// Again is how many acquires of pairs found nothing free, and were made anew.
+	Again int64 `json:"again,omitempty"`
+
 	CPUSeconds float64 `json:"cpuSeconds"` // of the generator's whole process, user and system
 
 	// Errors counts the connections that went wrong and the requests that never got their reply; Faults names the first

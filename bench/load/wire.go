@@ -33,10 +33,16 @@ type WireConfig struct {
 
 	// Echo says that the server sends the request's bytes back instead of a reply.
 	Echo bool `json:"echo,omitempty"`
+
+	// Pairs, if set, makes each request a pair of acquire and release; what is above is of no meaning then.
+	Pairs *PairsConfig `json:"pairs,omitempty"`
 }
 
 // NewWire returns the Wire that c describes.
 func NewWire(c WireConfig) (Wire, error) {
+	if c.Pairs != nil {
+		return newPairsWire(c.Pairs)
+	}
 	w := &templateWire{}
 	for t := range TypeCount {
 		var err error

@@ -1,10 +1,12 @@
 // Command bench measures kassa beside other servers.
 //
 //	bench [-cells 64x16,1x1] [-servers kassa,gnet-echo] [-rounds 3] [-out FILE.jsonl]
+//	bench -cells pools [-servers kassa,postgres,redis] [-out FILE.jsonl]
 //	bench report FILE.jsonl
 //
-// The first form runs the cells on the servers in turn and appends a line of JSON for each run to the file; the second
-// draws the tables. A third, "bench load", is the generator, which the first starts as a process.
+// The first form runs the cells on the servers in turn and appends a line of JSON for each run to the file; the second does
+// so with the cells of durable pools, for which TMPDIR is to be on a disk; the third draws the tables. A fourth, "bench load",
+// is the generator, which the first starts as a process.
 package main
 
 import (
@@ -61,7 +63,7 @@ func measure(ctx context.Context, args []string) error {
 	}
 	plan := bench.Plan{Root: root, Generator: []string{self, "load"}, Log: os.Stderr}
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
-	cells := flags.String("cells", strings.Join(bench.CellNames(), ","), "cells: CxW, openC, openC@RATE, idle, storm, each with /CODEC and /BYTES behind it")
+	cells := flags.String("cells", strings.Join(bench.CellNames(), ","), "cells: CxW, openC, openC@RATE, idle, storm, each with /CODEC and /BYTES behind it; pairsCxW, openpairsC@RATE, restart, restart-killed, each with /items=N, /waiters=N and /listing behind it; pools: all of these that have targets")
 	servers := flags.String("servers", strings.Join(names, ","), "servers, in the order of their turns")
 	out := flags.String("out", "", "file that results are appended to (default: standard output)")
 	quick := flags.Bool("quick", false, "as if by -rounds 1 -repeats 0 -warmup 200ms -measure 1s -idle 2s: shows that all works, measures nothing")
@@ -86,12 +88,20 @@ func measure(ctx context.Context, args []string) error {
 		}
 	}
 
+	if *cells == "pools" {
+		*cells = strings.Join(bench.PoolCellNames(), ",")
+	}
 	for name := range strings.SplitSeq(*cells, ",") {
 		cell, err := bench.ParseCell(name)
 		if err != nil {
 			return err
 		}
 		plan.Cells = append(plan.Cells, cell)
+	}
+	if slices.ContainsFunc(plan.Cells, func(c bench.Cell) bool { return c.Items > 0 }) {
+		if err := bench.CheckDisk(os.TempDir()); err != nil {
+			return err
+		}
 	}
 	for name := range strings.SplitSeq(*servers, ",") {
 		i := slices.Index(names, name)
