@@ -809,3 +809,31 @@ func TestConnectedWithoutSession(t *testing.T) {
 	w.fails(ask(1000, ""), pool.Overloaded)
 	w.checked()
 }
+
+// TestWhoIsNextIsTold has a request come to be the first that can not be met any more since something has left.
+func TestWhoIsNextIsTold(t *testing.T) {
+	w := newWorld(t, pool.Config{}, pool.Spec{Name: "p"})
+	w.fill("p", 2)
+	a, b := w.must(acquire("p", 1)), w.must(acquire("p", 1))
+	first := w.waits(0, "p", 1, 1000)
+	second := w.waits(0, "p", 2, 1000)
+	w.must(&pool.Release{Lease: a.Lease, Token: a.Token})
+	first2 := w.answer()
+	if first2.Wait != first {
+		t.Fatalf("%+v", first2)
+	}
+	third := w.waits(0, "p", 1, 1000)
+	urgent := acquire("p", 1)
+	urgent.Priority, urgent.WaitMs = 1, 1000
+	w.must(urgent)
+	w.must(&pool.Drain{Pool: "p", IDs: []string{b.Items[0].ID}})
+	w.tick(0)
+	w.none() // the second is not the first
+	w.must(&pool.Release{Lease: first2.Reply.Lease, Token: first2.Reply.Token})
+	w.answer()
+	w.tick(0)
+	if x := w.answer(); x.Wait != second || x.Reply.Err == nil || x.Reply.Err.Code != pool.NoMatch {
+		t.Fatalf("%+v, then %d waits", x, third)
+	}
+	w.checked()
+}

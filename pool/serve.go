@@ -156,8 +156,14 @@ func (m *Machine) serve(w *wait) {
 	if !m.pick(w.resolved, w.strategy) {
 		panic("pool: a wait that could be served can not")
 	}
-	r := Reply{}
+	r, l := Reply{}, w.line
 	m.grant(w.id, &w.request, w.resolved, &r)
+	if l != nil && l.item == nil && l.root != nil {
+		// What has left while the next was not the first yet may make it one that waits in vain.
+		if items, _ := capacity(l.classes); items < int(l.first().wants[0].Count) {
+			m.lookAgain(l)
+		}
+	}
 	if w.keyed.key != "" {
 		m.settleKey(w.keyed, &r)
 	}

@@ -30,7 +30,7 @@ func TestPoolsSurviveKill(t *testing.T) {
 	}
 	c, kill := serve()
 	c.send(`{"type":"getProxy","queryIndex":1}`)
-	c.expect(`{"type":"getProxy","queryIndex":1,"resultJob":{"ip":"proxy-01"},"rev":5}`)
+	c.expect(`{"type":"getProxy","queryIndex":1,"resultJob":{"ip":"proxy-01"},"rev":4}`)
 	kill()
 	c, kill = serve()
 	defer kill()

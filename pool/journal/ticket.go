@@ -35,12 +35,12 @@ func (t *ticket) Wait() error {
 	select {
 	case <-t.done:
 		return nil
-	default:
+	case <-t.p.guard.fatal:
 	}
 	select {
-	case <-t.done:
+	case <-t.done: // it was before that, so a later one may be durable too
 		return nil
-	case <-t.p.guard.fatal:
+	default:
 		return unknown(t.p.guard.cause)
 	}
 }
