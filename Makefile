@@ -82,8 +82,8 @@ soak: ## all proofs, as large as they get in SOAK (60m) together
 .PHONY: bench-pools
 bench-pools: ## measure the pools beside PostgreSQL and Redis: 10 minutes, on a machine that does nothing else
 	@.ci/need $(peers)
-	go run ./bench/cmd/bench -cells pools -repeats 0 -out bench/results/pools.jsonl
-	go run ./bench/cmd/bench report bench/results/pools.jsonl
+	go run ./bench/cmd/bench -cells pools -repeats 0 -out bench/results/pools-$$(date +%F).jsonl
+	go run ./bench/cmd/bench report bench/results/pools-$$(date +%F).jsonl
 
 .PHONY: cover
 cover: ## show how much of each package its tests run

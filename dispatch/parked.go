@@ -51,7 +51,9 @@ func (a *Answers) Park(j *Job, over func(cause error)) (*Parked, error) {
 	q.mu.Lock()
 	var refused *codec.Error
 	switch {
-	case peer.closed.Load() || j.withdrawn:
+	case peer.closed.Load():
+		refused = ErrGone
+	case j.withdrawn:
 		refused = errUnwanted
 	case peer.draining.Load():
 		refused = ErrDraining

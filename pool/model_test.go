@@ -778,7 +778,7 @@ func (o *oracle) agrees(m *pool.Machine) {
 		p := o.pools[s.Pool]
 		want := pool.Stats{Pool: s.Pool, Kind: pool.Lease, Retired: p.retired, Items: len(p.items), Waiting: o.waitingFor(s.Pool), Granted: p.granted}
 		leases := map[uint64]bool{}
-		views, _, err := m.ListItems(s.Pool, 100, "")
+		views, _, err := m.ListItems(nil, s.Pool, 100, "")
 		o.must(err == nil && len(views) == len(p.order), "pool %s has %d items, want %v", s.Pool, len(views), p.order)
 		for i, id := range p.order {
 			it, v := p.items[id], views[i]

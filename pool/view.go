@@ -70,21 +70,20 @@ type ItemView struct {
 	Version       uint64
 }
 
-// ListItems returns up to limit items of a pool in its order, from cursor on, and the cursor of the next page; empty:
-// there is none. A page looks at no more than a few thousand places.
-func (m *Machine) ListItems(name string, limit int, cursor string) ([]ItemView, string, error) {
+// ListItems appends up to limit items of a pool to page, in its order, from cursor on, and returns the cursor of the next
+// page; empty: there is none. It looks at no more than a few thousand places.
+func (m *Machine) ListItems(page []ItemView, name string, limit int, cursor string) ([]ItemView, string, error) {
 	p := m.byName[name]
 	if p == nil {
-		return nil, "", &Error{NotFound, fmt.Sprintf("there is no pool %.140q; pool.list lists those there are", name)}
+		return page, "", &Error{NotFound, fmt.Sprintf("there is no pool %.140q; pool.list lists those there are", name)}
 	}
 	from, err := cursorAt(cursor)
 	if err != nil {
-		return nil, "", err
+		return page, "", err
 	}
-	var page []ItemView
-	i := p.place(from)
+	i, full := p.place(from), len(page)+limit
 	for looked := 0; i < len(p.order); i++ {
-		if len(page) == limit || looked == 4*PageMax {
+		if len(page) == full || looked == 4*PageMax {
 			return page, strconv.FormatUint(p.order[i].ordinal, 10), nil
 		}
 		looked++

@@ -84,7 +84,7 @@ func (s *settings) flags() (settable, all *pflag.FlagSet) {
 	f.Func("drain-timeout", "on SIGTERM, answer what is queued or in work for `TIME` at most (default "+drainTimeoutDefault.String()+")", period(&s.drainTimeout))
 	f.Func("credit", "one connection may have `N` requests queued or in work (default 4096)", count(&s.credit))
 	f.StringVar(&s.config, "config", "", "serve the pools in `FILE`; kassad --example prints one to begin with")
-	f.StringVar(&s.data, "data", "", "keep the pools in directory `DIR`, which is made if need be; without --config they are served as they are there")
+	f.StringVar(&s.data, "data", "", "keep the pools in directory `DIR`, which is made if need be; without --config the pools there are served, with no own names of verbs, holdAndWait: allow, and the defaults of grace and keyRetention")
 	f.StringVar(&s.backups, "backups", "", "make backups of the pools in directory `DIR` when a client asks for one, as kassa backup does (default: refuse to)")
 	f.Func("events-keep", "keep the pools' events for `TIME`, for watch and audit (default 24h)", period(&s.eventsKeep))
 	f.Int64Var(&s.eventsMax, "events-bytes-max", eventsMaxDefault, "but no more than `BYTES` of them")

@@ -127,6 +127,9 @@ func (a *acker) reply(o *op) {
 		return
 	}
 	a.answers.ReplyRev(o.job, a.buf, o.reply.Rev)
+	if page, ok := o.view.(*wire.PoolPage); ok {
+		recyclePage(page)
+	}
 }
 
 func (a *acker) park(o *op) {
@@ -137,15 +140,18 @@ func (a *acker) park(o *op) {
 	}
 	w.begin()
 	peer := o.job.Peer()
+	// Where it has gone, its session says what becomes of the wait.
+	gone := func(cause error) bool {
+		return errors.Is(cause, dispatch.ErrGone) || errors.Is(cause, dispatch.ErrDraining)
+	}
 	p, err := a.answers.Park(o.job, func(cause error) {
-		// Where it has gone, its session says what becomes of the wait.
-		if w.over(peer, errors.Is(cause, dispatch.ErrGone) || errors.Is(cause, dispatch.ErrDraining)) {
+		if w.over(peer, gone(cause)) {
 			a.s.news.add(newsItem{cancel: wait})
 		}
 	})
 	if err != nil {
 		a.answers.Fail(o.job, err)
-		if w.over(peer, !errors.Is(err, dispatch.ErrParkedMax) && !peer.OnClosed(func() {})) {
+		if w.over(peer, gone(err)) {
 			a.waits[wait] = w // it may be served before it is taken back
 			a.s.news.add(newsItem{cancel: wait})
 		}

@@ -88,13 +88,17 @@ func (s *Server) backupFailed(name string, err error) error {
 }
 
 // backupTo makes a backup under another name, reads it all back, and then gives it its own.
-func (s *Server) backupTo(to string, done *wire.BackedUp) (err error) {
+func (s *Server) backupTo(to string, done *wire.BackedUp) error {
 	dir := filepath.Dir(to)
 	partial, err := os.MkdirTemp(dir, backupPartial)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(partial)) }()
+	defer func() {
+		if err := os.RemoveAll(partial); err != nil {
+			s.log.Warn("this is left of a backup: remove it", slog.String("dir", partial), slog.Any("err", err))
+		}
+	}()
 	s.feed.mu.Lock()
 	durable := s.feed.last
 	s.feed.mu.Unlock()

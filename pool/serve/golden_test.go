@@ -94,7 +94,7 @@ func readGolden(t *testing.T) *goldenState {
 	g := &goldenState{Rev: m.Rev(), Clock: m.Now(), Hash: fmt.Sprintf("%016x", m.Hash()), Items: map[string][]pool.ItemView{}, Events: map[string]int{}}
 	g.Pools, _ = m.ListPools(100, "")
 	for _, p := range g.Pools {
-		if g.Items[p.Pool], _, err = m.ListItems(p.Pool, 100, ""); err != nil {
+		if g.Items[p.Pool], _, err = m.ListItems(nil, p.Pool, 100, ""); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -73,6 +73,7 @@ type poolsLoop struct {
 	waitOf    map[waiter]uint64
 
 	news        []newsItem // being dealt with
+	views       []pool.ItemView
 	checkpoints checkpoints
 }
 
@@ -337,6 +338,7 @@ func (p *poolsLoop) acquire(o *op, c *pool.Acquire, now int64) {
 	}
 	if wait := o.reply.Waiting; wait != 0 {
 		if index, ok := o.job.Index(); ok {
+			p.forget(wait) // it may be asked for again, under its key
 			w := waiter{st.peer, index}
 			p.waiting[wait] = w
 			p.waitOf[w] = wait
@@ -378,7 +380,7 @@ func (p *poolsLoop) look(o *op, now int64) {
 }
 
 func (p *poolsLoop) list(ask *wire.PoolList) (*wire.PoolPage, error) {
-	page := new(wire.PoolPage)
+	page := pages.Get().(*wire.PoolPage)
 	if ask.Pool == "" {
 		var pools []pool.Stats
 		pools, page.Cursor = p.machine.ListPools(ask.Limit, ask.Cursor)
@@ -387,13 +389,22 @@ func (p *poolsLoop) list(ask *wire.PoolList) (*wire.PoolPage, error) {
 		}
 		return page, nil
 	}
-	items, cursor, err := p.machine.ListItems(ask.Pool, ask.Limit, ask.Cursor)
-	page.Cursor = cursor
-	page.Items = make([]wire.ItemState, len(items))
-	for i := range items {
-		page.Items[i] = wireItemState(&items[i])
+	var err error
+	p.views, page.Cursor, err = p.machine.ListItems(p.views[:0], ask.Pool, ask.Limit, ask.Cursor)
+	for i := range p.views {
+		page.Items = append(page.Items, wireItemState(&p.views[i]))
 	}
 	return page, err
+}
+
+// pages are used again: one of many items is large, and whoever lists a million of them asks for many.
+var pages = sync.Pool{New: func() any { return new(wire.PoolPage) }}
+
+func recyclePage(page *wire.PoolPage) {
+	clear(page.Pools)
+	clear(page.Items)
+	*page = wire.PoolPage{Pools: page.Pools[:0], Items: page.Items[:0]}
+	pages.Put(page)
 }
 
 func (p *poolsLoop) explain(o *op, ask *wire.Explain) (*wire.Explained, error) {

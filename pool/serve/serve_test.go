@@ -278,7 +278,16 @@ func TestWatch(t *testing.T) {
 	if !slices.Equal(all[from-1:], got) || all[0] != "pool.set" {
 		t.Fatalf("live %q\nfrom the first %q", got, all)
 	}
-	late.fails("state_behind", "watch", fmt.Sprintf(`{"fromRev":%d}`, last.Rev+2))
+	late.fails("state_behind", "watch", fmt.Sprintf(`{"fromRev":%d}`, last.Rev+2)) // the one before goes on
+	c.release(c.acquire("p", ""))
+	if e := into[wire.Event](t, late.push()); e.Rev != last.Rev+1 {
+		t.Fatalf("got %+v after rev %d", e, last.Rev)
+	}
+	if e := into[wire.Event](t, late.push()); e.Type != "lease.released" {
+		t.Fatalf("got %+v", e)
+	}
+	live.push()
+	live.push()
 	late.call("watch", `{"off":true}`).none(t)
 	live.call("watch", `{"types":["lease.released"],"pools":["p"]}`).none(t)
 	c.release(c.acquire("p", ""))

@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 
@@ -92,10 +93,6 @@ func (f *feed) since(rev uint64) (chunks []feedChunk, grown <-chan struct{}, ok 
 // watch begins or ends a client's watch.
 func (a *acker) watch(o *op) {
 	ask, peer := o.ask.(*wire.Watch), o.job.Peer()
-	if cancel := a.watches[peer]; cancel != nil {
-		cancel()
-		delete(a.watches, peer)
-	}
 	a.s.feed.mu.Lock()
 	last := a.s.feed.last
 	a.s.feed.mu.Unlock()
@@ -112,6 +109,10 @@ func (a *acker) watch(o *op) {
 			a.answers.Fail(o.job, err)
 			return
 		}
+	}
+	if cancel := a.watches[peer]; cancel != nil { // the one before
+		cancel()
+		delete(a.watches, peer)
 	}
 	o.view, o.reply.Rev = &wire.Watching{Rev: w.after}, last
 	a.reply(o)
@@ -182,12 +183,24 @@ func (w *watcher) run(ctx context.Context) {
 			}
 		}
 		if err != nil {
-			if errors.Is(err, journal.ErrGone) {
-				w.send(&wire.Event{Rev: w.after, Type: "watch.ended", Cause: codec.RevGone.String()})
-			}
+			w.ended(ctx, err)
 			return
 		}
 	}
+}
+
+// ended tells a client that is still there that there will be no more.
+func (w *watcher) ended(ctx context.Context, err error) {
+	cause := codec.Unavailable
+	switch {
+	case ctx.Err() != nil || errors.Is(err, errWatchOver) || errors.Is(err, dispatch.ErrGone):
+		return
+	case errors.Is(err, journal.ErrGone):
+		cause = codec.RevGone
+	default:
+		w.s.log.Error("a watch has ended", slog.Uint64("rev", w.after), slog.Any("err", err))
+	}
+	w.send(&wire.Event{Rev: w.after, Type: "watch.ended", Cause: cause.String()})
 }
 
 // push pushes the events of a chunk that are wanted.

@@ -85,7 +85,7 @@ func Parse(name string, text []byte) (*Config, error) {
 	err = r.settings(root, "", []setting{
 		{"holdAndWait", oneOf(r, &c.HoldAndWait, Allow, Refuse)},
 		{"grace", r.duration(&c.Grace, 0)},
-		{"keyRetention", r.duration(&c.KeyRetention, 0)},
+		{"keyRetention", r.duration(&c.KeyRetention, time.Second)},
 		{"pools", keep(&pools)},
 		{"verbs", keep(&verbs)},
 	})
