@@ -68,7 +68,7 @@ type Server struct {
 
 const (
 	batchJobsMax = 4096 // commands decided together
-	batchesMax   = 2    // decided and not durable yet
+	batchesMax   = 4    // decided and not durable yet
 )
 
 // New recovers the pools from the journal and applies the configuration to them. Register and then Start come next.
