@@ -15,9 +15,9 @@ import (
 // ctx ends, or it is lost.
 //
 // ctx is the life of the lease, not of this call alone. When it ends, Acquire gives up; or what it has returned is not
-// renewed any more, and is given back in the background, as clean. How long to wait for the items is what a.WaitMs says; so
-// a ctx with a time-out is for a lease that shall not last longer. While the server is out of reach, Acquire tries on for
-// Config.ConnectTimeMax and Config.BackoffMax together (10 s) in addition to a.WaitMs.
+// renewed any more, and is given back in the background, as clean; Close waits for either, 1 s at most. How long to wait for
+// the items is what a.WaitMs says; so a ctx with a time-out is for a lease that shall not last longer. While the server is
+// out of reach, Acquire tries on for Config.ConnectTimeMax and Config.BackoffMax together (10 s) in addition to a.WaitMs.
 //
 // What the server refuses is a *codec.Error: ErrNoneFree, ErrWaitTimeout, ErrNoMatch, ErrWouldDeadlock, and so on. When ctx
 // ends first, the error is its. Whatever the error: what may have been taken is given back, if the server can be reached

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/kassa-go/kassa/codec"
 )
@@ -22,7 +23,10 @@ type Client struct {
 	turn   int        // which of conns is asked first to send a call
 	down   error      // why the last connection was lost, or not made
 	closed bool
+	giving int           // goroutines that give something back, see spawn
+	given  chan struct{} // closed when Close need not wait for these any more; nil: it does not wait
 
+	closing sync.Once
 	ctx     context.Context // done when the client is closed
 	cancel  context.CancelFunc
 	running sync.WaitGroup // the goroutines
@@ -67,9 +71,16 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	return c, nil
 }
 
+// giveBackMax is how long Close waits for the server to take back what is being given back.
+const giveBackMax = time.Second
+
 // Close ends the client: requests that were not sent end with ErrClosed, those under way with ErrUnknownOutcome. It
 // returns when all of the client's goroutines have ended, OnPush included; always nil.
+//
+// What is on its way back to the server, by Lease.Release, or because the context of a lease or of Acquire has ended, is
+// waited for before that, 1 s at most, and only while the connection is up. Other leases are lost.
 func (c *Client) Close() error {
+	c.closing.Do(c.awaitGiven)
 	c.cancel()
 	c.closeCalls()
 	if c.pushes != nil {

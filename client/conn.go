@@ -111,6 +111,7 @@ func (cn *conn) serve(s *socket) (answered bool, err error) {
 	cn.client.mu.Lock()
 	cn.sock, cn.greeted = nil, false
 	cn.wake.Signal()
+	cn.client.checkGivenLocked()
 	cn.client.mu.Unlock()
 	// The writer gives back what it could not send.
 	if writeErr := <-written; writeErr != nil && errors.Is(err, os.ErrDeadlineExceeded) {

@@ -37,7 +37,9 @@
 // Lease.Token, and whoever does it refuse a lower one than it has seen.
 //
 // A lease is lost when one item of it is taken away, when it could not be renewed in time, and when the client is closed.
-// Then nothing is sent: the items come back when their time is over, as the pool says. All leases of a client take one
+// Then nothing is sent: the items come back when their time is over, as the pool says. Only what is being given back already
+// when the client is closed is waited for, 1 s at most: so a program that ends its contexts, and closes the client then,
+// leaves nothing taken. All leases of a client take one
 // goroutine together, and share the session of its first connection.
 //
 // # Caveats

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/kassa-go/kassa/codec"
 	"github.com/kassa-go/kassa/pool/wire"
 )
 
@@ -25,11 +26,12 @@ type Lease struct {
 	id     uint64
 	token  uint64
 	items  []wire.Item
-	ttl    time.Duration // as asked for; 0: the pool's
-	name   []byte        // payload of lease.renew
+	ttl    time.Duration   // as asked for; 0: the pool's
+	name   []byte          // payload of lease.renew
+	parent context.Context // given to Acquire
 	ctx    context.Context
 	cancel context.CancelCauseFunc // of ctx
-	forget func() bool             // the context given to Acquire
+	forget func() bool             // parent
 	lost   chan struct{}
 
 	// Guarded by leases.mu.
@@ -78,17 +80,23 @@ func (l *Lease) Err() error {
 	return l.err
 }
 
-// Release gives the items back. outcome is "clean" or "", "dirty", or "broken". From the call on the lease is over. Release
-// returns nil when the server has taken the items back, and ctx's error when ctx ends first: what is under way goes on.
+// Release gives the items back. outcome is "clean" or "", "dirty", or "broken"; with any other, the error is ErrBadPayload
+// and the lease goes on. From the call on the lease is over. Release returns nil when the server has taken the items back,
+// and ctx's error when ctx ends first: what is under way goes on, and Close waits for it, 1 s at most.
 //
 // Over lost connections it is tried again, with the same key, until the lease's time is over. Then, or when the lease was
 // lost before, the error is ErrLeaseLost. It is ErrUnknownOutcome as well if the server may have taken the items back.
 //
-// Any other refusal, of an outcome that does not exist, say, leaves the items taken until the lease's time is over.
+// Any other refusal leaves the items taken until the lease's time is over.
 //
-// Called again, Release returns what the first call has led to, whatever outcome is; so it does after the lease's context
-// has ended.
+// Called again, Release returns what the first call has led to, whichever outcome is given; so it does after the lease's
+// context has ended.
 func (l *Lease) Release(ctx context.Context, outcome string) error {
+	switch outcome {
+	case "", "clean", "dirty", "broken":
+	default:
+		return codec.NewError(codec.BadPayload, fmt.Sprintf("outcome is %.64q: want clean (or nothing), dirty or broken", outcome))
+	}
 	l.giveBack(outcome, ErrLeaseReleased)
 	select {
 	case <-l.released:
@@ -101,6 +109,11 @@ func (l *Lease) Release(ctx context.Context, outcome string) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// giveBackEnded begins to release the lease, whose context has ended.
+func (l *Lease) giveBackEnded() {
+	l.giveBack("", fmt.Errorf("%w: %w", ErrLeaseReleased, context.Cause(l.parent)))
 }
 
 // giveBack begins to release the lease, unless that was begun before.

@@ -589,17 +589,90 @@ func TestLeaseReleaseTwice(t *testing.T) {
 	}
 	release(t, l) // it went on
 	l = acquire(t, c, one(0))
-	for range 2 { // it is not given back by that, and not held any more: it ends with its time
-		if err := l.Release(testContext(t), "shiny"); !errors.Is(err, client.ErrBadPayload) {
-			t.Error(err)
-		}
+	if err := l.Release(testContext(t), "shiny"); !errors.Is(err, client.ErrBadPayload) || !strings.Contains(err.Error(), "want clean") || l.Err() != nil {
+		t.Errorf("%v, %v", err, l.Err())
 	}
 	if st := stats(t, c); st.Dirty != 1 || st.Quarantined != 1 || st.Leased != 1 {
 		t.Errorf("%+v", st)
 	}
+	release(t, l) // it has gone on
 }
 
-// Close ends leases, and waits, at once. The items stay leased.
+// A program that ends its context, and closes the client then, leaves nothing taken, and nobody waiting.
+func TestLeaseCloseGivesBack(t *testing.T) {
+	s := newPoolServer(t, "", serve.Config{GraceMs: 3_600_000, Pools: []serve.Pool{items(2, pool.Spec{Name: "p", TTLMs: 3_600_000})}})
+	p := newProxy(t, s.addr)
+	admin := s.client(s.addr, client.Config{})
+	for range 20 {
+		c := s.client(p.addr, client.Config{})
+		ctx, cancel := context.WithCancel(context.Background())
+		l, err := c.Acquire(ctx, one(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Acquire(ctx, one(0)); err != nil { // nobody releases it
+			t.Fatal(err)
+		}
+		got := make(chan error, 1)
+		go func() {
+			_, err := c.Acquire(ctx, one(60_000))
+			got <- err
+		}()
+		awaitStats(t, admin, func(st wire.PoolStats) bool { return st.Waiting == 1 })
+		cancel()
+		if err := within(t, "Acquire returns", got); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		if err := l.Release(ctx, ""); err != nil && err != context.Canceled {
+			t.Error(err)
+		}
+		c.Close()
+		if st := stats(t, admin); !allFree(st) {
+			t.Fatalf("%+v", st)
+		}
+	}
+
+	// Close need not come after what the end of the context has started.
+	for range 50 {
+		c := s.client(p.addr, client.Config{})
+		ctx, cancel := context.WithCancel(context.Background())
+		if _, err := c.Acquire(ctx, one(0)); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		c.Close()
+		if st := stats(t, admin); !allFree(st) {
+			t.Fatalf("%+v", st)
+		}
+	}
+
+	// Where no connection is up there is nothing to wait for: the 1 s is over later than that is noticed.
+	c := s.client(p.addr, client.Config{})
+	l := acquire(t, c, one(0))
+	giving, pass := make(chan struct{}), make(chan struct{})
+	p.set(func(line string) int {
+		if strings.Contains(line, `"type":"lease.release"`) {
+			close(giving)
+			<-pass
+			return 0
+		}
+		return len(line)
+	}, nil)
+	released, closed := make(chan error, 1), make(chan struct{})
+	go func() { released <- l.Release(testContext(t), "") }()
+	within(t, "it is given back", giving)
+	p.cut(true)
+	await(t, func() bool { return c.Stats().ConnsUp == 0 })
+	go func() { c.Close(); close(closed) }()
+	within(t, "Close returns", closed)
+	if err := within(t, "the release ends", released); !errors.Is(err, client.ErrUnknownOutcome) {
+		t.Error(err)
+	}
+	close(pass)
+}
+
+// Close waits for what the server does not answer no longer than it says, and then ends leases, and waits. The items stay
+// leased.
 func TestLeaseClose(t *testing.T) {
 	s := newPoolServer(t, "", serve.Config{Pools: []serve.Pool{items(2, pool.Spec{Name: "p"})}})
 	p := newProxy(t, s.addr)

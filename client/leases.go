@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -54,15 +56,60 @@ func (c *Client) keeper() (*leases, error) {
 	return k, nil
 }
 
-// spawn runs f in a goroutine that Close waits for, unless the client is closed.
+// spawn runs f, which gives something back, in a goroutine that Close waits for, unless the client is closed.
 func (c *Client) spawn(f func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return false
 	}
-	c.running.Go(f)
+	c.giving++
+	c.running.Go(func() {
+		f()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.giving--
+		c.checkGivenLocked()
+	})
 	return true
+}
+
+// awaitGiven waits until nothing is being given back any more, or can be: see Close.
+func (c *Client) awaitGiven() {
+	k := c.leases.Load()
+	if k == nil {
+		return
+	}
+	k.giveBackEnded()
+	given := make(chan struct{})
+	c.mu.Lock()
+	c.given = given
+	c.checkGivenLocked()
+	c.mu.Unlock()
+	select {
+	case <-given:
+	case <-time.After(giveBackMax):
+	}
+}
+
+// checkGivenLocked ends the waiting of awaitGiven when there is nothing to wait for: it is called when that may be so.
+func (c *Client) checkGivenLocked() {
+	if c.given != nil && (c.giving == 0 || c.conns[0].sock == nil) {
+		close(c.given)
+		c.given = nil
+	}
+}
+
+// giveBackEnded begins to release the leases whose contexts have ended: what is to do that may not have run yet.
+func (k *leases) giveBackEnded() {
+	k.mu.Lock()
+	held := slices.Collect(maps.Values(k.held))
+	k.mu.Unlock()
+	for _, l := range held {
+		if l.parent.Err() != nil {
+			l.giveBackEnded()
+		}
+	}
 }
 
 func (k *leases) run() {
@@ -241,12 +288,11 @@ func (k *leases) add(c *call, ask *acquisition, granted *wire.Lease) *Lease {
 		name: appendLeaseName(nil, granted.Lease, granted.Token),
 		lost: make(chan struct{}), end: c.under.local(granted.ExpiresAt),
 	}
-	l.ctx, l.cancel = context.WithCancelCause(ask.ctx)
+	l.parent = ask.ctx
+	l.ctx, l.cancel = context.WithCancelCause(l.parent)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	l.forget = context.AfterFunc(ask.ctx, func() {
-		l.giveBack("", fmt.Errorf("%w: %w", ErrLeaseReleased, context.Cause(ask.ctx)))
-	})
+	l.forget = context.AfterFunc(l.parent, l.giveBackEnded)
 	k.held[l.id] = l
 	heap.Push(&k.due, l)
 	k.scheduleLocked(l)

@@ -80,8 +80,8 @@ var verbs = map[string]verb{
 
 	"pool ls":    {"[POOL]", 0, 1, false, "", (*options).poolList},
 	"pool stats": {"POOL", 1, 1, false, "", (*options).poolStats},
-	"pool fill":  {"POOL ID...|-", 2, -1, false, "", (*options).poolFill},
-	"pool drain": {"POOL ID...|--all", 1, -1, false, "all", (*options).poolDrain},
+	"pool fill":  {"POOL ID...|-", 2, -1, false, "key", (*options).poolFill},
+	"pool drain": {"POOL ID...|--all", 1, -1, false, "key all", (*options).poolDrain},
 
 	"watch":   {"[POOL...]", 0, -1, false, "from-rev types", (*options).watch},
 	"explain": {"WAIT", 1, 1, false, "", (*options).explainWait},
@@ -168,7 +168,11 @@ func (o *options) askFor(ctx context.Context, t terminal, typ string, payload an
 func (o *options) get(ctx context.Context, c *client.Client, typ string, payload, result any) error {
 	ctx, cancel := o.withTimeout(ctx)
 	defer cancel()
-	return o.explain(c.Request(ctx, typ, payload, result))
+	rep, err := c.Do(ctx, client.Request{Type: typ, Payload: payload, Key: o.key})
+	if err != nil {
+		return o.explain(err)
+	}
+	return rep.Decode(result)
 }
 
 // number returns an argument that is a number the server gave.

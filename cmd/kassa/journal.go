@@ -7,10 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/kassa-go/kassa/client"
 	"github.com/kassa-go/kassa/pool"
@@ -53,9 +52,6 @@ type verified struct {
 // journalVerify reads the whole store of a kassad that does not run, or a backup, and prints what is there.
 func (o *options) journalVerify(_ context.Context, t terminal, args []string) error {
 	dir := args[0]
-	if err := checkStore(dir); err != nil {
-		return err
-	}
 	quiet()
 	s, err := journal.Verify(dir)
 	if err != nil {
@@ -72,9 +68,6 @@ func quiet() { slog.SetDefault(slog.New(slog.DiscardHandler)) }
 // journalDump prints the events in the store of a kassad that does not run, or in a backup, as watch does.
 func (o *options) journalDump(ctx context.Context, t terminal, args []string) error {
 	dir := args[0]
-	if err := checkStore(dir); err != nil {
-		return err
-	}
 	quiet()
 	j, err := journal.OpenReadOnly(journal.Config{Dir: dir, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -130,26 +123,15 @@ func (o *options) wants(e *pool.Event) bool {
 	return name == "" || e.Pool == name || slices.ContainsFunc(e.Items, func(ref pool.ItemRef) bool { return ref.Pool == name })
 }
 
-// checkStore says what is wrong with a directory that holds no store at all.
-func checkStore(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return usagef("DIR: %v", err)
-	}
-	for _, e := range entries {
-		switch ext := filepath.Ext(e.Name()); {
-		case ext == ".sst", ext == ".log", strings.HasPrefix(e.Name(), "MANIFEST-"), strings.HasPrefix(e.Name(), "marker."):
-			return nil
-		}
-	}
-	return usagef("%s holds no store: want the directory that kassad was given as --data, or a backup in that given as --backups", dir)
-}
-
 // storeError says what it means that a store can't be read.
 func storeError(dir string, err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, journal.ErrNoStore):
+		return usagef("%s holds no store: want the directory that kassad was given as --data, or a backup in that given as --backups", dir)
+	case errors.Is(err, fs.ErrNotExist) && !errors.Is(err, journal.ErrDamaged), errors.Is(err, syscall.ENOTDIR):
+		return usagef("DIR: %s", strings.TrimPrefix(err.Error(), "journal: "))
 	case errors.Is(err, journal.ErrLocked):
 		return fmt.Errorf("%s is in use, by a kassad for example: kassa watch --from-rev prints its events while it runs, and kassa backup "+
 			"makes a copy of it that can be verified and dumped", dir)

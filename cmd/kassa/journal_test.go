@@ -143,6 +143,15 @@ func TestDumpOfWhatIsKept(t *testing.T) {
 	}
 	server.Signal(syscall.SIGTERM)
 	server.Wait()
+	parent := filepath.Dir(dir)
+	if err := os.WriteFile(filepath.Join(parent, "kassad.log"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, kassa(t, nil, nil, "journal", "verify", parent), 2, "", parent+" holds no store: want the directory that kassad was given as --data")
+	if _, err := os.Stat(filepath.Join(parent, "LOCK")); !os.IsNotExist(err) {
+		t.Errorf("there is a lock: %v", err)
+	}
+	expect(t, kassa(t, nil, nil, "journal", "verify", filepath.Join(parent, "kassad.log")), 2, "", "kassad.log: not a directory")
 	v := result[verified](t, kassa(t, nil, nil, "journal", "verify", dir))
 	if v.FirstRev < 2 || v.FirstRev > v.Rev {
 		t.Fatalf("%+v", v)

@@ -24,6 +24,7 @@ func (o *options) leaseAcquire(ctx context.Context, t terminal, args []string) e
 	if err != nil {
 		return err
 	}
+	a.OnDisconnect = "keep" // the connection ends as soon as it is printed, whatever the pool says
 	c, err := o.dial(ctx)
 	if err != nil {
 		return err

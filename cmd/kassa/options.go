@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ type options struct {
 	addr       string
 	addrOrigin string // where addr was found, for error texts
 	codec      codec.Codec
+	codecGiven bool          // not by the environment, which goes on to lease run's command
 	timeout    time.Duration // for connecting, and for each request; 0: none
 	// timeoutGiven: it is not the default.
 	timeoutGiven bool
@@ -66,7 +68,7 @@ func (o *options) flags() (settable, all *pflag.FlagSet) {
 	all.SortFlags = false
 	all.Usage = func() {} // run prints it
 	all.AddFlagSet(f)
-	all.StringVar(&o.key, "key", "", "idempotency `KEY`: asking again with the same one and the same payload gives the first outcome again")
+	all.StringVar(&o.key, "key", "", "idempotency `KEY` of one request, send, lease acquire, renew or release, pool fill or drain: asking again with the same one and the same arguments gives the first outcome again")
 	all.IntVarP(&o.count, "count", "n", 0, "`COUNT` of pings, or of items to acquire (default 1)")
 	all.StringSliceVar(&o.lease.sel, "select", nil, "`LABEL=VALUE,...` that the items have; of values for the same label any will do")
 	all.StringSliceVar(&o.lease.ids, "ids", nil, "`ID,...` of the items to acquire")
@@ -119,6 +121,8 @@ func readOptions(args, environment []string) (options, error) {
 	}
 	if err == nil {
 		err = env.Fill(settable)
+		codecName := environ.Name("codec")
+		o.codecGiven = all.Changed("codec") || !slices.Contains([]string{"", codecName}, env.Lookup(codecName).Origin)
 		o.timeoutGiven = all.Changed("timeout") || env.Lookup(environ.Name("timeout")).Value != ""
 	}
 	switch {
@@ -224,6 +228,7 @@ input and output, and besides kassa's variables
   KASSA_ITEMS_JSON  [{"pool":"POOL","id":"ID","labels":{...},"attrs":...},...]
   KASSA_LEASE       the lease's number
   KASSA_TOKEN       its token, for what can refuse those who come late
+  KASSA_ADDR        the server's address, so that kassa goes to the same one; KASSA_CODEC too, when --codec says it
 INT, TERM, HUP, QUIT, USR1 and USR2 are passed on to it. When the lease is lost it is sent TERM, and after --kill-after
 KILL. On Linux, when kassa has no terminal, signals go to all of COMMAND's process group, else to COMMAND alone; and when
 kassa is killed, COMMAND is sent TERM. The exit code is COMMAND's, or 128 and the number of the signal that ended it, or

@@ -131,6 +131,9 @@ func (o *options) poolFill(ctx context.Context, t terminal, args []string) error
 	n, bytes := 0, 0 // items filled in before, bytes in items
 	flush := func() error {
 		var err error
+		if n > 0 && o.key != "" {
+			return after(n, "filled in", usagef("--key is for one request, and there are more items than one takes"))
+		}
 		if c == nil {
 			if c, err = o.dial(ctx); err != nil {
 				return err
@@ -223,6 +226,9 @@ func (o *options) poolDrain(ctx context.Context, t terminal, args []string) erro
 		ask.Cursor = drained.Cursor
 		if len(ids) == 0 && ask.Cursor == "" {
 			return t.printValue(sum)
+		}
+		if o.key != "" {
+			return after(sum.Removed+sum.Draining, "drained", usagef("--key is for one request, and there are more items than one takes"))
 		}
 	}
 }

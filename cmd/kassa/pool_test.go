@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,9 +31,17 @@ func poolServer(t testing.TB) []string {
 
 func poolServerOn(t testing.TB, j journal.Journal) []string {
 	t.Helper()
+	return poolServerWith(t, j, serve.Config{}, pool.Spec{Name: "proxies"}, pool.Spec{Name: "workers"})
+}
+
+func poolServerWith(t testing.TB, j journal.Journal, cfg serve.Config, pools ...pool.Spec) []string {
+	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
-	pools := []serve.Pool{{Spec: pool.Spec{Name: "proxies"}}, {Spec: pool.Spec{Name: "workers"}}}
-	s, err := serve.New(serve.Config{Journal: j, Pools: pools, Log: quiet})
+	cfg.Journal, cfg.Log = j, quiet
+	for _, spec := range pools {
+		cfg.Pools = append(cfg.Pools, serve.Pool{Spec: spec})
+	}
+	s, err := serve.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,6 +247,110 @@ func TestWatch(t *testing.T) {
 		t.Errorf("code %d, %s", code, p.Output())
 	}
 	expect(t, kassa(t, nil, env, "watch", "--from-rev", "1000"), 1, "", "kassa: state_behind: ")
+}
+
+// TestWatchGoesOn has a server break off a watch in all the ways there are: it goes on behind what was printed.
+func TestWatchGoesOn(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	const event = `{"type":"watch","event":{"rev":%d,"at":1,"type":"%s","cause":"%s"}}` + "\n"
+	asks := make(chan string, 100)
+	var begun int // watches
+	serve := func(c net.Conn) {
+		defer c.Close()
+		for in := json.NewDecoder(c); ; {
+			var r struct {
+				Type       string
+				QueryIndex int
+				Payload    json.RawMessage
+			}
+			if in.Decode(&r) != nil {
+				return
+			}
+			if r.Type != "watch" {
+				fmt.Fprintf(c, `{"type":%q,"queryIndex":%d,"resultJob":{}}`+"\n", r.Type, r.QueryIndex)
+				continue
+			}
+			asks <- string(r.Payload)
+			begun++
+			if begun == 3 {
+				fmt.Fprintf(c, `{"type":"watch","queryIndex":%d,"err":"not now","code":"unavailable"}`+"\n", r.QueryIndex)
+				continue
+			}
+			fmt.Fprintf(c, `{"type":"watch","queryIndex":%d,"resultJob":{"rev":%d}}`+"\n", r.QueryIndex, 6)
+			switch begun {
+			case 1:
+				fmt.Fprintf(c, event, 7, "lease.granted", "")
+				return // the client connects again, and is closed for another
+			case 2:
+				fmt.Fprintf(c, event, 8, "lease.granted", "")
+				fmt.Fprintf(c, event, 8, "watch.ended", "unavailable")
+			case 4:
+				fmt.Fprintf(c, event, 9, "watch.ended", "rev_gone")
+			}
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := 1; ; n++ {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if n == 3 || n == 4 { // what is dialled after the connection was made again
+				c.Close()
+				continue
+			}
+			serve(c)
+		}
+	}()
+	got := kassa(t, nil, []string{"KASSA_ADDR=tcp://" + l.Addr().String()}, "watch", "--from-rev", "7")
+	l.Close()
+	<-done
+	close(asks)
+	var asked []string
+	for a := range asks {
+		asked = append(asked, a)
+	}
+	if want := []string{`{"fromRev":7}`, `{"fromRev":8}`, `{"fromRev":9}`, `{"fromRev":9}`}; !slices.Equal(asked, want) {
+		t.Errorf("asked %q", asked)
+	}
+	want := `{"rev":7,"at":1,"type":"lease.granted","cause":""}` + "\n" + `{"rev":8,"at":1,"type":"lease.granted","cause":""}` + "\n" +
+		`{"rev":9,"at":1,"type":"watch.ended","cause":"rev_gone"}` + "\n"
+	expect(t, got, 1, want, "kassa: rev_gone: the events behind rev 9 are kept no longer")
+	expect(t, got, 1, want, "; it is tried again\n")
+}
+
+// TestLeaseAcquireKeeps checks that a lease outlives the connection of lease acquire where the pool would not have it so.
+func TestLeaseAcquireKeeps(t *testing.T) {
+	env := poolServerWith(t, journal.NewMemory(), serve.Config{GraceMs: -1}, pool.Spec{Name: "proxies", OnDisconnect: pool.ReleaseOnEnd})
+	result[any](t, kassa(t, nil, env, "pool", "fill", "proxies", "a"))
+	for range 3 {
+		lease := result[wire.Lease](t, kassa(t, nil, env, "lease", "acquire", "proxies"))
+		result[wire.Renewed](t, kassa(t, nil, env, "lease", "renew", fmt.Sprint(lease.Lease), fmt.Sprint(lease.Token)))
+		expect(t, kassa(t, nil, env, "lease", "release", fmt.Sprint(lease.Lease), fmt.Sprint(lease.Token)), 0, `{"released":1}`+"\n", "")
+	}
+}
+
+// TestKeys checks that commands on pools take keys, for one request.
+func TestKeys(t *testing.T) {
+	env := poolServer(t)
+	for range 2 {
+		expect(t, kassa(t, nil, env, "pool", "fill", "proxies", "a", "b", "--key", "f"), 0, `{"added":2,"changed":0}`+"\n", "")
+	}
+	expect(t, kassa(t, nil, env, "pool", "fill", "proxies", "c", "--key", "f"), 1, "", "kassa: key_conflict: ")
+	for range 2 {
+		expect(t, kassa(t, nil, env, "pool", "drain", "proxies", "a", "--key", "d"), 0, `{"removed":1,"draining":0}`+"\n", "")
+	}
+	var many strings.Builder
+	for i := range itemsMax + 1 {
+		fmt.Fprintf(&many, "\"i%d\" ", i)
+	}
+	expect(t, kassa(t, strings.NewReader(many.String()), env, "pool", "fill", "proxies", "-", "--key", "m"), 2, "", "1000 items were filled in, and then: --key is for one request")
 }
 
 func TestPoolUsage(t *testing.T) {

@@ -107,16 +107,11 @@ func (r *runner) take(ctx context.Context, a wire.Acquire, cancel func()) (err e
 	return err
 }
 
-// abandon leaves nothing behind of an acquisition that was given up, and has ended with err.
+// abandon leaves nothing behind of an acquisition that was given up, and has ended with err. If that is not nil, the client
+// sees to it when it is closed.
 func (r *runner) abandon(err error) {
-	switch {
-	case err == nil: // just then
+	if err == nil { // just then
 		_ = r.giveBack("") // it has told why not
-	case r.client != nil:
-		// The server drops what it has not seen when the connection ends; what it has answered, it has seen.
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_ = r.client.Request(ctx, "ping", nil, nil)
 	}
 }
 
@@ -130,12 +125,16 @@ func (r *runner) run(cmd *exec.Cmd) error {
 	for i, it := range r.lease.Items() {
 		ids[i] = it.ID
 	}
-	cmd.Env = append(slices.Clip(r.o.environment),
+	cmd.Env = append(slices.Clip(r.o.environment), // of two for the same variable the later one counts
+		"KASSA_ADDR="+r.o.addr,
 		"KASSA_LEASE="+strconv.FormatUint(r.lease.ID(), 10),
 		"KASSA_TOKEN="+strconv.FormatUint(r.lease.Token(), 10),
 		"KASSA_ITEM="+ids[0],
 		"KASSA_ITEMS="+strings.Join(ids, " "),
 		"KASSA_ITEMS_JSON="+string(items))
+	if r.o.codecGiven {
+		cmd.Env = append(cmd.Env, "KASSA_CODEC="+r.o.codec.Name())
+	}
 	child, err := startChild(cmd)
 	if err != nil {
 		_ = r.giveBack("") // it has told why not

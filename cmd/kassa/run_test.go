@@ -123,6 +123,24 @@ func TestLeaseRun(t *testing.T) {
 	expect(t, run("", "", "sh", "-c", `"$0" lease run proxies -n 2 -- true`, bin+"/kassa"), 125, "", "kassa: none_free: ")
 }
 
+// TestLeaseRunNested checks that a kassa in COMMAND asks the same server, however that was named.
+func TestLeaseRunNested(t *testing.T) {
+	_, _, env := keptServer(t, "--codec", "crab")
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte(env[0]+"\nKASSA_CODEC=crab\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	addr := strings.TrimPrefix(env[0], "KASSA_ADDR=")
+	for _, flags := range []string{"--codec crab --addr " + addr, "--env-file " + file} {
+		wrong := []string{"KASSA=" + bin + "/kassa", "KASSA_TIMEOUT=10s"}
+		if strings.HasPrefix(flags, "--codec") {
+			wrong = append(wrong, "KASSA_CODEC=binary", "KASSA_ADDR=tcp://127.0.0.1:1")
+		}
+		args := append(strings.Fields("lease run proxies "+flags), "--", "sh", "-c", `"$KASSA" ping | grep -c pong; echo "$KASSA_ADDR"`)
+		expect(t, kassa(t, nil, wrong, args...), 0, "1\n"+addr+"\n", "")
+	}
+}
+
 func TestLeaseRunUsage(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
 		{"", "lease run needs POOL: kassa lease run POOL -- COMMAND [ARG...]"},

@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/kassa-go/kassa/client"
 	"github.com/kassa-go/kassa/codec"
@@ -33,35 +35,78 @@ func (o *options) watch(ctx context.Context, t terminal, args []string) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ask := wire.Watch{Pools: args, Types: o.watchOf.types, FromRev: o.watchOf.fromRev}
-	for {
-		err := o.watchOnce(ctx, t, &ask)
-		if ctx.Err() != nil {
+	pause := shortPause
+	for before := false; ; {
+		since := time.Now()
+		begun, err := o.watchOnce(ctx, t, &ask)
+		before = before || begun
+		if begun && time.Since(since) > 2*longPause {
+			pause = shortPause
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, errWatchAgain):
+			continue
+		case !before || !passing(err):
+			return err
+		case pause == shortPause:
+			text, _, _ := strings.Cut(describe(err), "\n")
+			fmt.Fprintf(t.stderr, "kassa: %s; it is tried again\n", text)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
 			return nil
 		}
-		if !errors.Is(err, errWatchAgain) {
-			return err
-		}
+		pause = min(2*pause, longPause)
 	}
 }
 
-// watchOnce prints events for as long as none is lost, and says in ask where to go on.
-func (o *options) watchOnce(ctx context.Context, t terminal, ask *wire.Watch) error {
+// How long it takes until a watch that has broken off is tried again: longer each time.
+const (
+	shortPause = 100 * time.Millisecond
+	longPause  = 2 * time.Second
+)
+
+// passing reports whether a watch that ended, or could not begin again, with err may be possible later.
+func passing(err error) bool {
+	if _, ok := errors.AsType[*connectError](err); ok {
+		return true
+	}
+	e, ok := errors.AsType[*codec.Error](err)
+	if !ok {
+		return false
+	}
+	switch e.Code {
+	case codec.Unavailable, codec.Recovering, codec.Draining, codec.QueueFull, codec.Overloaded, codec.RateLimited, codec.TooManyConnections,
+		codec.Paused, codec.DeadlineExceeded:
+		return true
+	}
+	return false
+}
+
+// watchOnce prints events for as long as none is lost, and says in ask where to go on. begun: the watch has begun.
+func (o *options) watchOnce(ctx context.Context, t terminal, ask *wire.Watch) (begun bool, err error) {
 	over := make(chan error, 1)
 	p := &eventPrinter{t: t, over: over}
 	c, err := o.dialWith(ctx, client.Config{OnPush: p.push, OnReconnect: func() { p.end(errWatchAgain) }})
 	if err != nil {
-		return err
+		return false, err
 	}
 	var watching wire.Watching
 	if err = o.get(ctx, c, "watch", ask, &watching); err == nil {
+		begun = true
 		select {
 		case err = <-over:
 		case <-ctx.Done():
 		}
 	}
 	c.Close() // no push comes any more
-	ask.FromRev = max(p.last, watching.Rev) + 1
-	return err
+	if begun {
+		ask.FromRev = max(p.last, watching.Rev) + 1
+	}
+	return begun, err
 }
 
 // eventPrinter prints pushes. It belongs to the client's goroutine for these, until the client is closed.
@@ -90,6 +135,10 @@ func (p *eventPrinter) push(push client.Push) {
 	var event wire.Event
 	var line bytes.Buffer
 	err := push.Decode(&event)
+	if err == nil && event.Type == "watch.ended" && event.Cause == codec.Unavailable.String() { // it goes on
+		p.end(codec.NewError(codec.Unavailable, "the server can not read the events now"))
+		return
+	}
 	if err == nil {
 		err = json.Compact(&line, push.Event)
 	}
@@ -100,6 +149,8 @@ func (p *eventPrinter) push(push client.Push) {
 	switch {
 	case err != nil:
 		p.end(err)
+	case event.Type == "watch.ended" && event.Cause != "" && event.Cause != codec.RevGone.String():
+		p.end(fmt.Errorf("the server has ended the watch: %.64s", event.Cause))
 	case event.Type == "watch.ended":
 		p.end(codec.NewError(codec.RevGone, fmt.Sprintf("the events behind rev %d are kept no longer", event.Rev)))
 	default:

@@ -367,6 +367,15 @@ func TestReadOnly(t *testing.T) {
 	if _, err := Verify(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Verify of nothing: %v", err)
 	}
+	must(t, os.MkdirAll(filepath.Join(dir, "000001.log.d"), 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, "kassad.log"), nil, 0o600))
+	if _, err := Verify(dir); !errors.Is(err, ErrNoStore) {
+		t.Errorf("Verify of a directory: %v", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("there is %v now, %v", entries, err)
+	}
+	dir = filepath.Join(dir, "store")
 	p, _ := open1(t, Config{Dir: dir})
 	must(t, p.Append(7, []byte("seven")).Wait())
 	must(t, p.Close())

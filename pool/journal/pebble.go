@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,9 +57,15 @@ var (
 // Open opens the store in cfg.Dir, or makes it.
 func Open(cfg Config) (*Pebble, error) { return open(cfg, false) }
 
+// ErrNoStore is what OpenReadOnly and Verify return of a directory that holds no store, nor a part of one.
+var ErrNoStore = errors.New("journal: there is no store")
+
 // OpenReadOnly opens a store that is there and changes nothing in it, for Recover, Read and Close: Recover returns the
 // epoch as it is.
 func OpenReadOnly(cfg Config) (*Pebble, error) { return open(cfg, true) }
+
+// storeFile matches the names of Pebble's files.
+var storeFile = regexp.MustCompile(`^(\d{6,}\.(sst|log)|\d{6,}-\d{3,}\.log|(MANIFEST|OPTIONS)-\d{6,}|marker\..*)$`)
 
 func open(cfg Config, readOnly bool) (*Pebble, error) {
 	cfg = cfg.withDefaults()
@@ -67,8 +75,12 @@ func open(cfg Config, readOnly bool) (*Pebble, error) {
 	p := &Pebble{cfg: cfg, readOnly: readOnly}
 	p.guard = newGuard(cfg.FS, cfg.Dir, p.ended)
 	if readOnly {
-		if _, err := cfg.FS.Stat(cfg.Dir); err != nil {
+		names, err := cfg.FS.List(cfg.Dir)
+		switch {
+		case err != nil:
 			return nil, fmt.Errorf("journal: %w", err)
+		case !slices.ContainsFunc(names, storeFile.MatchString): // the lock would leave a file there
+			return nil, fmt.Errorf("%w in %s", ErrNoStore, cfg.Dir)
 		}
 	} else if err := makeDir(cfg.FS, cfg.Dir); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
