@@ -553,8 +553,11 @@ func (k *killing) end(t testing.TB) error {
 	k.crowd.serve(addr)
 	c := dial(t, addr)
 	var brief struct{ ResultJob wire.PoolStats }
-	for brief.ResultJob.Items == 0 || brief.ResultJob.Leased > 0 { // what was forgotten runs out; dial has set a deadline
+	for over := time.Now().Add(proc.Timeout / 2); brief.ResultJob.Items == 0 || brief.ResultJob.Leased > 0; { // what was forgotten runs out
 		c.ask(`{"type":"pool.stats","queryIndex":1,"payload":{"pool":"brief"}}`, &brief)
+		if time.Now().After(over) {
+			t.Fatalf("at %d still: %+v %+v", time.Now().UnixMilli(), brief.ResultJob, c.items("brief"))
+		}
 	}
 	var pools struct{ ResultJob wire.PoolPage }
 	c.ask(`{"type":"pool.list","queryIndex":1}`, &pools)
