@@ -56,6 +56,10 @@ func (m *Machine) loadKey(key, value *dec) (record, error) {
 	return k, nil
 }
 
+// Knows reports whether a command was given under a client's key, whose outcome is remembered or waited for: the same again
+// takes no more room.
+func (m *Machine) Knows(client, key string) bool { return m.keys[keyName{client, key}] != nil }
+
 // repeated reports whether a command was given before under its key, and sets r to that one's outcome then.
 func (m *Machine) repeated(c *Keyed, r *Reply) bool {
 	if c.Key == "" {

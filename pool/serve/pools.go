@@ -214,7 +214,7 @@ func (p *poolsLoop) decide(b *batch) {
 		case o.err != nil:
 		case o.job.MinRev() > m.Rev():
 			o.err = codec.NewError(codec.StateBehind, fmt.Sprintf("this server knows the pools up to rev %d, the client has seen %d: it is not the same store, or a part of it was lost", m.Rev(), o.job.MinRev()))
-		case full && o.grow:
+		case full && o.grow && !p.knows(o):
 			o.err = codec.NewError(codec.StoreFull, "the server's disk is almost full: nothing was done; releases go on")
 		default:
 			p.decideOp(o, now)
@@ -229,6 +229,16 @@ func (p *poolsLoop) decide(b *batch) {
 		b.ticket = s.cfg.Journal.Append(b.seq, b.chunk)
 		p.appended = b.seq
 	}
+}
+
+// knows reports whether a request was made before, under its key: then something may have been done, and it is told.
+func (p *poolsLoop) knows(o *op) bool {
+	key := o.job.Key()
+	if key == nil {
+		return false
+	}
+	st := p.seatOf(o)
+	return st != nil && p.machine.Knows(st.client, string(key))
 }
 
 // hear deals with one thing that another goroutine had to tell.

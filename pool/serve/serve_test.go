@@ -392,8 +392,13 @@ func TestFull(t *testing.T) {
 	s := start(t, Config{Journal: j, Pools: []Pool{items("p", 2)}})
 	c := dial(t, s.addr)
 	l := c.acquire("p", "")
+	keyed := c.acquire("p", "", `"key":"k"`)
 	j.full.Store(true)
 	c.fails("store_full", "lease.acquire", want("p", ""))
+	if again := c.acquire("p", "", `"key":"k"`); again.Token != keyed.Token { // it was done, whatever the disk
+		t.Fatalf("%+v, then %+v", keyed, again)
+	}
+	c.release(keyed)
 	c.fails("store_full", "pool.fill", `{"pool":"p","items":["c"]}`)
 	c.call("lease.renew", held(l)).none(t)
 	c.release(l)
