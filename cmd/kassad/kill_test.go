@@ -204,6 +204,7 @@ func (c *caller) serve(addr string) error {
 		return fmt.Errorf("hello: %w", err)
 	}
 	c.resume, c.resting = hello.Resume, 0
+	c.out = c.out[:0] // what the last connection did not take any more is asked again
 	for _, cl := range c.clients {
 		cl.begin()
 	}
