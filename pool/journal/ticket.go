@@ -110,7 +110,11 @@ func (p *Pebble) apply(t *ticket) (err error) {
 
 // sync waits for the fsync of each committed ticket. It stays when that never returns, as the guard sees to on an error.
 func (p *Pebble) sync() {
-	defer close(p.idle)
+	defer func() {
+		for range p.syncing { // until commit has ended, too
+		}
+		close(p.idle)
+	}()
 	for t := range p.syncing {
 		if !p.cfg.plain {
 			if err := t.batch.SyncWait(); err != nil {
