@@ -17,8 +17,8 @@
 // the last checkpoint, while the state goes on changing; Load takes them back.
 //
 // Reading order: machine.go (commands, replies), event.go (how the state changes), item.go and free.go (what is given
-// out), lease.go, wait.go, line.go and serve.go (who gets it), session.go, key.go, fill.go (what operators do), tick.go
-// (what time does), view.go (who looks), record.go (checkpoints).
+// out), lease.go, acquire.go, wait.go, line.go and serve.go (who gets it), session.go, key.go, fill.go (what operators
+// do), tick.go (what time does), view.go (who looks), record.go (checkpoints).
 //
 // # Caveats
 //
