@@ -199,10 +199,10 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-// TestBytesPerItem measures the memory of a pool of a million items, names and all.
+// TestBytesPerItem measures the memory of an item in a large pool, its name and all.
 func TestBytesPerItem(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it fills a pool with a million items")
+		t.Skip("it fills a large pool")
 	}
 	const n = 200_000
 	live := func() uint64 {
