@@ -30,11 +30,12 @@ type guard struct {
 	noRoom  chan struct{} // holds one when a table had no room
 	closing chan struct{} // closed when Pebble is to end rather than to wait for room
 	hurry   sync.Once     // closes it
+	zeros   []byte        // what a log grows by
 }
 
-func newGuard(fs vfs.FS, dir string, onFatal func(error)) *guard {
+func newGuard(fs vfs.FS, dir string, memTable uint64, onFatal func(error)) *guard {
 	return &guard{
-		FS: fs, dir: fs.PathDir(fs.PathJoin(dir, "x")), onFatal: onFatal,
+		FS: fs, dir: fs.PathDir(fs.PathJoin(dir, "x")), onFatal: onFatal, zeros: make([]byte, max(memTable/16, 1)),
 		fatal: make(chan struct{}), frozen: make(chan struct{}), noRoom: make(chan struct{}, 1), closing: make(chan struct{}),
 	}
 }
@@ -184,7 +185,7 @@ func (g *guard) file(path string, f vfs.File, err error) (vfs.File, error) {
 	if err = g.check(path, err); err != nil {
 		return nil, err
 	}
-	return &guardedFile{f, g, path}, nil
+	return &guardedFile{File: f, g: g, path: path}, nil
 }
 
 func (g *guard) Create(path string, category vfs.DiskWriteCategory) (vfs.File, error) {
@@ -194,12 +195,24 @@ func (g *guard) Create(path string, category vfs.DiskWriteCategory) (vfs.File, e
 		}
 	}
 	f, err := g.FS.Create(path, category)
-	return g.file(path, f, err)
+	return g.log(path, f, err)
 }
 
 func (g *guard) ReuseForWrite(from, to string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	f, err := g.FS.ReuseForWrite(from, to, category)
-	return g.file(to, f, err)
+	return g.log(to, f, err)
+}
+
+// log is file for one that may be a log, which then grows ahead of what is written to it.
+func (g *guard) log(path string, f vfs.File, err error) (vfs.File, error) {
+	if err != nil || !strings.HasSuffix(path, ".log") || g.PathDir(path) != g.dir {
+		return g.file(path, f, err)
+	}
+	info, err := f.Stat()
+	if err = g.check(path, err); err != nil {
+		return nil, err
+	}
+	return &guardedFile{File: f, g: g, path: path, grows: true, size: info.Size()}, nil
 }
 
 func (g *guard) OpenReadWrite(path string, category vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
@@ -212,7 +225,7 @@ func (g *guard) Open(path string, o ...vfs.OpenOption) (vfs.File, error) {
 	if err != nil {
 		return nil, g.read(err)
 	}
-	return &guardedFile{f, g, path}, nil
+	return &guardedFile{File: f, g: g, path: path}, nil
 }
 
 func (g *guard) OpenDir(path string) (vfs.File, error) {
@@ -231,6 +244,10 @@ type guardedFile struct {
 	vfs.File
 	g    *guard
 	path string
+
+	// Of a log that is written, by one goroutine.
+	grows    bool
+	at, size int64 // where it is written, and ends
 }
 
 func (f *guardedFile) ReadAt(b []byte, off int64) (int, error) {
@@ -239,8 +256,29 @@ func (f *guardedFile) ReadAt(b []byte, off int64) (int, error) {
 }
 
 func (f *guardedFile) Write(b []byte) (int, error) {
+	f.at += int64(len(b))
+	if err := f.grow(); err != nil {
+		return 0, err
+	}
 	n, err := f.File.Write(b)
 	return n, f.g.check(f.path, whole(n, b, err))
+}
+
+// grow has a log end behind what is about to be written, in zeros, which are no records: what makes a file longer takes a
+// second write, that of its length, until it is durable. Where there is no room to do so ahead, that is the price.
+func (f *guardedFile) grow() error {
+	for f.grows && f.size < f.at {
+		n, err := f.File.WriteAt(f.g.zeros, f.size)
+		if vfs.IsNoSpaceError(err) || err == nil && n < len(f.g.zeros) {
+			f.grows = false
+			return nil
+		}
+		if err != nil {
+			return f.g.check(f.path, err)
+		}
+		f.size += int64(n)
+	}
+	return nil
 }
 
 func (f *guardedFile) WriteAt(b []byte, off int64) (int, error) {
