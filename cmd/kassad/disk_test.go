@@ -336,7 +336,7 @@ func TestFewFiles(t *testing.T) {
 	}
 	_, _, some := crowdSize()
 	k := newKilling(t, "", 8, 12)
-	args := []string{"--listen", "tcp://127.0.0.1:0"}
+	args := []string{"--listen", "tcp://127.0.0.1:0", "--loops", "1"} // each has descriptors of its own
 	without := room(proc.Command{Args: append(limit(280), args...)}.Start(t))
 	with := room(proc.Command{Args: append(limit(280), append(args, "--config", k.yaml, "--data", t.TempDir())...)}.Start(t))
 	if without-with < journal.FilesMax {

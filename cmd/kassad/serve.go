@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -111,9 +112,12 @@ func (s *server) start() error {
 	if err := s.openPools(reg); err != nil {
 		return err
 	}
-	kept := 0
+	kept, loops := 0, s.loops
 	if s.pools != nil {
 		kept = max(0, journal.FilesMax-(openFiles()-before))
+		if loops == 0 {
+			loops = (runtime.GOMAXPROCS(0) + 1) / 2 // the pools and their journal take the other cores
+		}
 	}
 	var err error
 	s.dispatcher, err = dispatch.New(dispatch.Config{Registry: reg, Credit: s.credit, Log: s.log, QueueLog: s.queueLog})
@@ -124,7 +128,7 @@ func (s *server) start() error {
 		Addrs:         s.listen,
 		Open:          func(c *engine.Conn) engine.Peer { return s.dispatcher.Open(c) },
 		Codec:         s.codec,
-		Loops:         s.loops,
+		Loops:         loops,
 		ConnsMax:      s.connsMax,
 		FilesKept:     kept,
 		FrameBytesMax: s.frameBytesMax,

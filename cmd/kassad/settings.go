@@ -77,7 +77,7 @@ func (s *settings) flags() (settable, all *pflag.FlagSet) {
 		return nil
 	})
 	f.Func("conns-max", "hold `N` connections at most, refuse more (default: what the limit of open files has room for)", count(&s.connsMax))
-	f.Func("loops", "`N` event loops (default: one a core)", count(&s.loops))
+	f.Func("loops", "`N` event loops (default: one a core; with pools one for two)", count(&s.loops))
 	f.Func("frame-bytes-max", "a request or answer has `N` bytes at most (default "+strconv.Itoa(codec.FrameBytesMaxDefault)+")", count(&s.frameBytesMax))
 	f.Func("frame-timeout", "close a connection that takes longer than `TIME` for a request, from the first byte to the last (default 30s)", period(&s.frameTimeout))
 	f.Func("idle-timeout", "close a connection that was silent for `TIME` and waits for nothing (default 0: never)", period(&s.idleTimeout))
