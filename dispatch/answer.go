@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/kassa-go/kassa/codec"
@@ -42,6 +43,10 @@ func (e *encoder) encode(j *Job, a answer) {
 
 // encodeFrame sets j's wire to the frame, or says why it can not be sent.
 func (e *encoder) encodeFrame(j *Job) *codec.Error {
+	if len(e.frame.Payload) > ownBytesMax && j.largeWire == nil {
+		j.largeWire = largePool.Get()
+		j.wire = slices.Grow(j.largeWire.B[:0], len(e.frame.Payload)+ownBytesMax)
+	}
 	var err error
 	if j.wire, err = j.codec.Append(j.wire[:0], &e.frame); err != nil {
 		return codec.NewError(codec.Internal, "answer can not be encoded: "+err.Error())

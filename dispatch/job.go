@@ -58,9 +58,10 @@ type Job struct {
 	peerPrev, peerNext *Job // the list of what its connection has under way
 
 	// Owned by whoever has the job, until the event loop has it back. wire is its answer; empty: none is sent. Its
-	// buffer is kept from one request to the next, like own.
-	homeNext *Job
-	wire     []byte
+	// buffer is kept from one request to the next, like own, unless it is that of largeWire.
+	homeNext  *Job
+	wire      []byte
+	largeWire *bytebufferpool.ByteBuffer
 }
 
 // A job keeps a buffer of up to ownBytesMax bytes; most requests of a server of this kind have 60 to 500.
@@ -69,7 +70,7 @@ const (
 	ownBytesMax = 4 << 10
 )
 
-// largePool holds buffers for the requests that are larger. They are similar in size in most services, which is what
+// largePool holds buffers for the requests and answers that are larger. They are similar in size in most services, which is what
 // bytebufferpool is good at; the rare huge one it drops.
 var largePool bytebufferpool.Pool
 
@@ -112,7 +113,11 @@ func (j *Job) clear() {
 	if j.large != nil {
 		largePool.Put(j.large)
 	}
-	if cap(j.wire) > ownBytesMax {
+	if j.largeWire != nil {
+		j.largeWire.B = j.wire
+		largePool.Put(j.largeWire)
+		j.wire = nil
+	} else if cap(j.wire) > ownBytesMax {
 		j.wire = nil
 	}
 	*j = Job{own: j.own, wire: j.wire[:0]}
