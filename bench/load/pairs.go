@@ -71,8 +71,9 @@ type talk struct {
 	opened bool
 	pairs  []pair // under way; index i has slot i % len(pairs), a power of two
 	order  order
-	next   []byte   // releases, and acquires that are made anew
+	next   []byte   // releases
 	giving []uint32 // items whose releases are in next
+	again  []uint64 // pairs whose acquires are made anew
 	done   []uint64 // pairs that are over
 	pg     postgresTalk
 }
@@ -146,7 +147,12 @@ func (w *pairsWire) appendNext(dst []byte, t *talk) []byte {
 		seen.Store(seen.Load() &^ 1)
 	}
 	dst = append(dst, t.next...)
-	t.next, t.giving = t.next[:0], t.giving[:0]
+	// Acquires go last: in PostgreSQL they lock rows that others hold by then, which is no harm in a transaction that waits
+	// for none of them any more.
+	for _, index := range t.again {
+		dst = w.acquire(dst, t, t.find(index))
+	}
+	t.next, t.giving, t.again = t.next[:0], t.giving[:0], t.again[:0]
 	return dst
 }
 
@@ -175,7 +181,7 @@ func (w *pairsWire) granted(t *talk, p *pair, item uint64, lease, token uint64) 
 func (w *pairsWire) nothingFree(t *talk, p *pair) {
 	w.again.Add(1)
 	p.tries++
-	t.next = w.acquire(t.next, t, p)
+	t.again = append(t.again, p.index)
 }
 
 // released is called when p has given its item back, as event rev; 0: the server does not say.

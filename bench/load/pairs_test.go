@@ -148,24 +148,26 @@ func TestPairsReplies(t *testing.T) {
 	}
 	for what, test := range map[string]struct {
 		server string
-		sends  string // the answers, in order
-		want   string // part of the fault; empty: one pair is done
+		sends  []string // the answers, each after another request
+		want   string   // part of the fault; empty: one pair is done
 	}{
-		"redis, a pair":              {"redis", redisGrant(7, "12") + ":1\r\n", ""},
-		"redis, nothing free at 1st": {"redis", "$-1\r\n" + redisGrant(7, "12") + ":1\r\n", ""},
-		"redis, not released":        {"redis", redisGrant(7, "12") + ":0\r\n", ":0"},
-		"redis, an error":            {"redis", "-OOM out of memory\r\n", "OOM"},
-		"redis, a strange item":      {"redis", redisGrant(11, "12"), "of a pool of 10"},
-		"postgres, an error":         {"postgres", "R\x00\x00\x00\x08\x00\x00\x00\x00" + "E\x00\x00\x00\x09Mfull\x00", "full"},
-		"postgres, a password":       {"postgres", "R\x00\x00\x00\x08\x00\x00\x00\x03", "password"},
-		"postgres, ready for naught": {"postgres", strings.Repeat("Z\x00\x00\x00\x05I", 3), "not for what was asked"},
-		"postgres, a failure":        {"postgres", "Z\x00\x00\x00\x05E", "failed"},
+		"redis, a pair":              {"redis", []string{redisGrant(7, "12") + ":1\r\n"}, ""},
+		"redis, nothing free at 1st": {"redis", []string{"$-1\r\n", redisGrant(7, "12") + ":1\r\n"}, ""},
+		"redis, not released":        {"redis", []string{redisGrant(7, "12") + ":0\r\n"}, ":0"},
+		"redis, an error":            {"redis", []string{"-OOM out of memory\r\n"}, "OOM"},
+		"redis, a strange item":      {"redis", []string{redisGrant(11, "12")}, "of a pool of 10"},
+		"postgres, an error":         {"postgres", []string{"R\x00\x00\x00\x08\x00\x00\x00\x00" + "E\x00\x00\x00\x09Mfull\x00"}, "full"},
+		"postgres, a password":       {"postgres", []string{"R\x00\x00\x00\x08\x00\x00\x00\x03"}, "password"},
+		"postgres, ready for naught": {"postgres", []string{strings.Repeat("Z\x00\x00\x00\x05I", 3)}, "not for what was asked"},
+		"postgres, a failure":        {"postgres", []string{"Z\x00\x00\x00\x05E"}, "failed"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			addr := startServer(t, func(c net.Conn) {
-				_, _ = c.Read(make([]byte, 1))
-				for i := range len(test.sends) {
-					_, _ = io.WriteString(c, test.sends[i:i+1])
+				for _, answer := range test.sends {
+					_, _ = c.Read(make([]byte, 64<<10))
+					for i := range len(answer) {
+						_, _ = io.WriteString(c, answer[i:i+1])
+					}
 				}
 				_, _ = io.Copy(io.Discard, c)
 			})
