@@ -60,7 +60,7 @@ func TestPushes(t *testing.T) {
 		if err := dialed.Request(testContext(t), "watch", nil, nil); err != nil {
 			t.Fatal(err)
 		}
-		if h := <-hello; h != `{"client":"tester","version":1}` && h != `{"version":1,"client":"tester"}` {
+		if h := <-hello; h != `{"client":"tester","version":1,"attempt":1}` && h != `{"version":1,"client":"tester"}` {
 			t.Errorf("hello %s", h)
 		}
 		for n := range 100 {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net"
 	"time"
+
+	"github.com/kassa-go/kassa/pool/wire"
 )
 
 // greeting is what a hello told. It is not changed any more.
@@ -43,12 +45,8 @@ func (g *greeting) local(at int64) time.Time {
 // make 3 ms of it.
 const greetingAgeMax = time.Minute
 
-func (c *Client) helloPayload(resume string) []byte {
-	payload, _ := json.Marshal(struct { // it never fails
-		Client  string `json:"client"`
-		Version int    `json:"version"`
-		Resume  string `json:"resume,omitempty"`
-	}{c.cfg.Name, 1, resume})
+func (cn *conn) helloPayload(resume string, attempt uint64) []byte {
+	payload, _ := json.Marshal(wire.HelloRequest{Client: cn.client.cfg.Name, Version: 1, Resume: resume, Attempt: attempt}) // it never fails
 	return payload
 }
 
@@ -70,7 +68,7 @@ func (cn *conn) learn(s net.Conn, g *greeting) {
 
 // sayHello has a hello sent on the connection. answered is called as call.answered is.
 func (cn *conn) sayHello(answered func(*call)) (*call, error) {
-	return cn.send("hello", "", cn.client.helloPayload(""), time.Time{}, answered)
+	return cn.send("hello", "", cn.helloPayload("", 0), time.Time{}, answered)
 }
 
 // heardHello is for call.answered of a hello.

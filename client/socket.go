@@ -58,6 +58,7 @@ func (cn *conn) greet(s *socket) error {
 		resume = cn.greeting.resume
 	}
 	cn.greeted = false
+	attempt := cn.lastIndex + 1 // it rises from socket to socket
 	cn.client.mu.Unlock()
 	if !hello {
 		_, err := cn.ask(s, &call{typ: "ping"})
@@ -67,10 +68,10 @@ func (cn *conn) greet(s *socket) error {
 		return err
 	}
 	asked := time.Now()
-	reply, err := cn.ask(s, &call{typ: "hello", payload: cn.client.helloPayload(resume)})
+	reply, err := cn.ask(s, &call{typ: "hello", payload: cn.helloPayload(resume, attempt)})
 	if errors.Is(err, ErrSessionExpired) && resume != "" {
 		asked = time.Now()
-		reply, err = cn.ask(s, &call{typ: "hello", payload: cn.client.helloPayload("")})
+		reply, err = cn.ask(s, &call{typ: "hello", payload: cn.helloPayload("", attempt)})
 	}
 	if err != nil {
 		return err

@@ -39,6 +39,31 @@ func TestRobbedConnection(t *testing.T) {
 	c.release(l)
 }
 
+// A hello that was sent over a connection the client has given up, and is read after that of the next one, does not take the
+// session from it.
+func TestLateHello(t *testing.T) {
+	s := start(t, Config{Pools: []Pool{items("p", 2)}})
+	first, second, third := dial(t, s.addr), dial(t, s.addr), dial(t, s.addr)
+	resume := into[struct{ Resume string }](t, first.call("hello", `{"attempt":1}`)).Resume
+	again := func(attempt int) string { return fmt.Sprintf(`{"resume":%q,"attempt":%d}`, resume, attempt) }
+	rev := func(c *conn) uint64 { return c.call("pool.stats", `{"pool":"p"}`).Rev }
+	third.call("hello", again(3))
+	l := third.acquire("p", "")
+	before := rev(third)
+	second.fails("session_expired", "hello", again(2))
+	third.fails("bad_payload", "lease.release", `{}`, `"key":"k"`) // not session_expired
+	if after := rev(third); after != before {
+		t.Errorf("rev was %d, is now %d", before, after)
+	}
+	third.release(l)
+	before = rev(third)
+	third.Close()
+	for rev(second) == before { // until the server has missed it
+	}
+	second.call("hello", again(2)) // there is no later one any more
+	first.fails("session_expired", "lease.acquire", want("p", ""))
+}
+
 // A client that has come back to its wait, and takes that back, has nobody wait: whether the server misses the old
 // connection before that or after it.
 func TestTakenBackAfterReturn(t *testing.T) {

@@ -299,7 +299,7 @@ func (d *opDecoder) hello(o *op) error {
 	if p.Resume == "" {
 		var secret [16]byte
 		rand.Read(secret[:]) // it never fails
-		o.ask = &helloAsk{secret: hex.EncodeToString(secret[:])}
+		o.ask = &helloAsk{secret: hex.EncodeToString(secret[:]), attempt: p.Attempt}
 		return nil
 	}
 	id, secret, ok := strings.Cut(p.Resume, ".")
@@ -307,7 +307,7 @@ func (d *opDecoder) hello(o *op) error {
 	if !ok || err != nil || session == 0 {
 		return codec.NewError(codec.SessionExpired, "resume is not what a hello gave: say hello without it")
 	}
-	o.ask = &helloAsk{session: session, secret: secret}
+	o.ask = &helloAsk{session: session, secret: secret, attempt: p.Attempt}
 	return nil
 }
 
@@ -315,6 +315,7 @@ func (d *opDecoder) hello(o *op) error {
 type helloAsk struct {
 	session uint64
 	secret  string
+	attempt uint64 // 0: it does not say
 }
 
 func (d *opDecoder) list(o *op) error {

@@ -57,6 +57,7 @@ type seat struct {
 	client  string   // its identity
 	session uint64   // that its requests belong to; 0: none yet
 	resume  string   // what hello gave to resume it with; empty: it said no hello
+	attempt uint64   // of that hello
 	opened  []uint64 // sessions that end with the connection, session not included
 	robbed  bool     // another connection has taken its session over, and it has said no hello since
 }
@@ -431,7 +432,8 @@ func (p *poolsLoop) explain(o *op, ask *wire.Explain) (*wire.Explained, error) {
 	return wireExplained(&x), nil
 }
 
-// hello opens a session for a connection, or gives it the one it wants to resume: the newest one to ask has it.
+// hello opens a session for a connection, or gives it the one it wants to resume: the last one to ask has it, unless it says
+// that it is not the last one that was made.
 func (p *poolsLoop) hello(o *op, ask *helloAsk, now int64) {
 	st := p.seatOf(o)
 	if st == nil {
@@ -441,6 +443,10 @@ func (p *poolsLoop) hello(o *op, ask *helloAsk, now int64) {
 	o.now = now
 	switch {
 	case ask.session != 0:
+		if old := p.bySession[ask.session]; old != nil && old != st && old.session == ask.session && 0 < ask.attempt && ask.attempt < old.attempt {
+			o.err = codec.NewError(codec.SessionExpired, "a connection that was made later has the session")
+			return
+		}
 		if p.machine.Decide(now, &pool.Resume{Session: ask.session, Secret: ask.secret}, r); r.Err != nil {
 			return
 		}
@@ -461,6 +467,7 @@ func (p *poolsLoop) hello(o *op, ask *helloAsk, now int64) {
 	if st.session != 0 && st.session != r.Session {
 		st.opened = append(st.opened, st.session) // it ends with the connection, unless another one resumes it before
 	}
+	st.attempt = ask.attempt
 	st.session, st.robbed, st.client = r.Session, false, fmt.Sprintf("session/%d", r.Session)
 	st.resume = fmt.Sprintf("%d.%s", r.Session, ask.secret)
 	o.hello = st.resume
