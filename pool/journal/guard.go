@@ -35,7 +35,7 @@ type guard struct {
 
 func newGuard(fs vfs.FS, dir string, memTable uint64, onFatal func(error)) *guard {
 	return &guard{
-		FS: fs, dir: fs.PathDir(fs.PathJoin(dir, "x")), onFatal: onFatal, zeros: make([]byte, max(memTable/16, 1)),
+		FS: fs, dir: fs.PathDir(fs.PathJoin(dir, "x")), onFatal: onFatal, zeros: make([]byte, max(memTable/4, 1)),
 		fatal: make(chan struct{}), frozen: make(chan struct{}), noRoom: make(chan struct{}, 1), closing: make(chan struct{}),
 	}
 }

@@ -21,7 +21,7 @@ const pebbleFormat = pebble.FormatTableFormatV6
 const FilesMax = 128
 
 // options are made for a log that is written much, scanned at start and hardly read in between: little cache, and tables
-// kept open by the dozen. In memory that is at most 8 memtables, a cache of 8 MiB, and a checkpoint under way.
+// kept open by the dozen. In memory that is at most 32 memtables, a cache of 8 MiB, and a checkpoint under way.
 func options(fs vfs.FS, memTable uint64, log pebble.Logger) *pebble.Options {
 	return &pebble.Options{
 		FS:                          fs,
@@ -30,7 +30,7 @@ func options(fs vfs.FS, memTable uint64, log pebble.Logger) *pebble.Options {
 		CacheSize:                   8 << 20,
 		MaxOpenFiles:                FilesMax,
 		MemTableSize:                memTable,
-		MemTableStopWritesThreshold: 8,  // more than are ever waiting, but for want of room
+		MemTableStopWritesThreshold: 32, // more than are ever waiting, but for want of room
 		L0StopWritesThreshold:       24, // a checkpoint is a burst: let compaction catch up rather than hold up an Append
 	}
 }
