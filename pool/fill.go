@@ -347,6 +347,7 @@ func (c *SetItem) decide(m *Machine, r *Reply) {
 			return
 		}
 	}
+	before := m.Rev()
 	labels, attrs := it.class.text, it.attrs
 	if c.Labels != nil {
 		labels = labelsText(c.Labels)
@@ -371,8 +372,10 @@ func (c *SetItem) decide(m *Machine, r *Reply) {
 	if state >= 0 && itemState(state) != it.state {
 		m.emit(&itemStateSet{it.pool.name, it.id, itemState(state)})
 	}
+	if m.Rev() != before {
+		r.Count = 1
+	}
 	m.serveItem(it)
-	r.Count = 1
 	m.remember(&c.Keyed, r)
 }
 
