@@ -118,5 +118,13 @@ func (s *Server) decideNow(c pool.Command, r *pool.Reply) error {
 		}
 		s.feed.add(m.Rev(), chunk)
 	}
-	return nil
+	if m.Changed() < s.cfg.CheckpointRecords {
+		return nil
+	}
+	// Nobody is waiting yet. After a million new items the goroutine pools would write one of a second.
+	var b batch
+	if s.pools.checkpoint(&b, true); b.mark == nil {
+		return nil
+	}
+	return b.mark.Wait()
 }
