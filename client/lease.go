@@ -15,7 +15,8 @@ var (
 	// ErrLeaseReleased: it was given back, by Lease.Release or because its context has ended.
 	ErrLeaseReleased = errors.New("lease released")
 
-	// ErrLeaseLost: it is not held any more, and was not given back. The same error says why.
+	// ErrLeaseLost: it is not held any more, and was not given back. The same error says why. A lease of several items is lost
+	// with the first of them, and the others are given back.
 	ErrLeaseLost = errors.New("lease lost")
 )
 

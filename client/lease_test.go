@@ -140,7 +140,7 @@ func TestLeaseLost(t *testing.T) {
 	if err := verb.Compile(); err != nil {
 		t.Fatal(err)
 	}
-	s := newPoolServer(t, "", serve.Config{Pools: []serve.Pool{items(1, pool.Spec{Name: "p"})}, Verbs: []serve.Verb{verb}})
+	s := newPoolServer(t, "", serve.Config{Pools: []serve.Pool{items(2, pool.Spec{Name: "p"})}, Verbs: []serve.Verb{verb}})
 	pushes := make(chan client.Push, 10)
 	c, other := s.client(s.addr, client.Config{OnPush: func(p client.Push) { pushes <- p }}), s.client(s.addr, client.Config{})
 	lost := func(l *client.Lease, cause string) {
@@ -164,6 +164,12 @@ func TestLeaseLost(t *testing.T) {
 	if p := within(t, "the push", pushes); p.Type != "lease.lost" {
 		t.Errorf("%+v", p)
 	}
+	l = acquire(t, c, wire.Acquire{Want: []wire.Want{{Pool: "p", IDs: []string{"1", "2"}}}})
+	if err := other.Request(testContext(t), "giveBack", "1", nil); err != nil {
+		t.Fatal(err)
+	}
+	lost(l, "the server says: taken")
+	awaitStats(t, other, allFree) // the other item is given back
 	l = acquire(t, c, withTTL(one(0), 300*time.Millisecond))
 	if err := other.Request(testContext(t), "lease.release", wire.Release{Lease: l.ID(), Token: l.Token()}, nil); err != nil {
 		t.Fatal(err)

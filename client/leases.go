@@ -277,7 +277,11 @@ func (k *leases) told(f *codec.Frame) bool {
 	if l == nil || l.token != lost.Token {
 		return false
 	}
+	end := l.end
 	k.loseLocked(l, fmt.Errorf("the server says: %.32s", lost.Cause))
+	if len(l.items) > 1 { // one may have been taken: all or nothing is what was asked for
+		k.client.spawn(func() { _ = k.release(l, "", end) })
+	}
 	return true
 }
 
