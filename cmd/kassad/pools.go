@@ -3,6 +3,7 @@ package main
 import (
 	_ "embed"
 	"fmt"
+	"runtime/debug"
 	"slices"
 
 	"github.com/kassa-go/kassa/cmd/internal/config"
@@ -20,6 +21,8 @@ func (s *server) openPools(reg *dispatch.Registry) error {
 	if s.data == "" {
 		return nil
 	}
+	// What is read now stays: to look for garbage in it, again and again as it grows, takes a quarter of the time.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	cfg := serve.Config{Backups: s.backups, Log: s.log}
 	if s.config != "" {
 		c, err := config.Load(s.config)
