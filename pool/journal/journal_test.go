@@ -317,6 +317,48 @@ func TestFull(t *testing.T) {
 	must(t, p.Close())
 }
 
+// A log grows ahead of what is written, by a quarter of a memtable each time; where there is no room for that it is as long as
+// what is written. What was durable is there after a crash.
+func TestLogGrows(t *testing.T) {
+	const step = 16 << 10
+	for _, room := range []bool{true, false} {
+		fs := vfs.NewCrashableMem()
+		var grown atomic.Int64
+		p, _ := open1(t, Config{Dir: "store", memTable: 4 * step, FS: errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind != errorfs.OpFileWriteAt || !strings.HasSuffix(op.Path, ".log") {
+				return nil
+			}
+			grown.Add(1)
+			if room {
+				return nil
+			}
+			return syscall.ENOSPC
+		}))})
+		const n, size = 40, 1000
+		for seq := range uint64(n) {
+			must(t, p.Append(seq+1, make([]byte, size)).Wait())
+		}
+		var length int64
+		for name, b := range filesOf(t, fs, "store") {
+			if strings.HasSuffix(name, ".log") {
+				length = max(length, int64(len(b)))
+			}
+		}
+		if least := int64(n * size); length < least || length > least+step || length%step == 0 != room {
+			t.Errorf("with room %v: %d bytes in a log of %d", room, least, length)
+		}
+		if times := grown.Load(); room && times != length/step || !room && times != 1 {
+			t.Errorf("with room %v: it was tried %d times to make a log of %d bytes longer", room, times, length)
+		}
+		left, c := open1(t, Config{Dir: "store", FS: fs.CrashClone(vfs.CrashCloneCfg{})})
+		if len(c.chunks) != n {
+			t.Errorf("with room %v: %d chunks, and not %d", room, len(c.chunks), n)
+		}
+		must(t, left.Close())
+		must(t, p.Close())
+	}
+}
+
 // TestGolden opens a store that was made by the first release of each format.
 func TestGolden(t *testing.T) {
 	from := filepath.Join("testdata", "format1")
