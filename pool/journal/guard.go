@@ -4,9 +4,11 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -30,12 +32,17 @@ type guard struct {
 	noRoom  chan struct{} // holds one when a table had no room
 	closing chan struct{} // closed when Pebble is to end rather than to wait for room
 	hurry   sync.Once     // closes it
-	zeros   []byte        // what a log grows by
+	zeros   []byte        // what a log grows by at most
+
+	mu   sync.Mutex
+	logs map[string]*guardedFile // those that are being written
 }
 
-func newGuard(fs vfs.FS, dir string, memTable uint64, onFatal func(error)) *guard {
+// newGuard returns the guard of a store whose logs grow by up to so many bytes at a time.
+func newGuard(fs vfs.FS, dir string, growMax uint64, onFatal func(error)) *guard {
 	return &guard{
-		FS: fs, dir: fs.PathDir(fs.PathJoin(dir, "x")), onFatal: onFatal, zeros: make([]byte, max(memTable/4, 1)),
+		FS: fs, dir: fs.PathDir(fs.PathJoin(dir, "x")), onFatal: onFatal, zeros: make([]byte, max(growMax, 1)),
+		logs:  make(map[string]*guardedFile),
 		fatal: make(chan struct{}), frozen: make(chan struct{}), noRoom: make(chan struct{}, 1), closing: make(chan struct{}),
 	}
 }
@@ -185,7 +192,7 @@ func (g *guard) file(path string, f vfs.File, err error) (vfs.File, error) {
 	if err = g.check(path, err); err != nil {
 		return nil, err
 	}
-	return &guardedFile{File: f, g: g, path: path}, nil
+	return &guardedFile{File: f, g: g, path: path, end: math.MaxInt64}, nil
 }
 
 func (g *guard) Create(path string, category vfs.DiskWriteCategory) (vfs.File, error) {
@@ -212,7 +219,11 @@ func (g *guard) log(path string, f vfs.File, err error) (vfs.File, error) {
 	if err = g.check(path, err); err != nil {
 		return nil, err
 	}
-	return &guardedFile{File: f, g: g, path: path, grows: true, size: info.Size()}, nil
+	log := &guardedFile{File: f, g: g, path: path, end: math.MaxInt64, isLog: true, grows: true, size: info.Size()}
+	g.mu.Lock()
+	g.logs[path] = log
+	g.mu.Unlock()
+	return log, nil
 }
 
 func (g *guard) OpenReadWrite(path string, category vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
@@ -225,7 +236,13 @@ func (g *guard) Open(path string, o ...vfs.OpenOption) (vfs.File, error) {
 	if err != nil {
 		return nil, g.read(err)
 	}
-	return &guardedFile{File: f, g: g, path: path}, nil
+	end := int64(math.MaxInt64)
+	g.mu.Lock()
+	if log := g.logs[path]; log != nil {
+		end = log.written.Load()
+	}
+	g.mu.Unlock()
+	return &guardedFile{File: f, g: g, path: path, end: end}, nil
 }
 
 func (g *guard) OpenDir(path string) (vfs.File, error) {
@@ -245,13 +262,31 @@ type guardedFile struct {
 	g    *guard
 	path string
 
-	// Of a log that is written, by one goroutine.
+	// Of one that is read. What is behind the end of a log that is being written is not handed out: a backup that reads on
+	// while it is written could find half a block of zeros, or of a former log, and then what was written later.
+	pos, end int64
+
+	// Of a log that is being written, by one goroutine.
+	isLog    bool
 	grows    bool
-	at, size int64 // where it is written, and ends
+	at, size int64 // up to where it is about to be written, and where the file ends
+	written  atomic.Int64
+}
+
+func (f *guardedFile) Read(b []byte) (int, error) {
+	if len(b) > 0 && f.pos >= f.end {
+		return 0, io.EOF
+	}
+	n, err := f.File.Read(b[:min(int64(len(b)), f.end-f.pos)])
+	f.pos += int64(n)
+	return n, err
 }
 
 func (f *guardedFile) ReadAt(b []byte, off int64) (int, error) {
 	n, err := f.File.ReadAt(b, off)
+	if left := max(f.end-off, 0); int64(n) > left {
+		n, err = int(left), io.EOF
+	}
 	return n, f.g.read(err)
 }
 
@@ -261,22 +296,29 @@ func (f *guardedFile) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	n, err := f.File.Write(b)
-	return n, f.g.check(f.path, whole(n, b, err))
+	if err = f.g.check(f.path, whole(n, b, err)); err == nil {
+		f.written.Store(f.at)
+	}
+	return n, err
 }
 
-// grow has a log end behind what is about to be written, in zeros, which are no records: what makes a file longer takes a
-// second write, that of its length, until it is durable. Where there is no room to do so ahead, that is the price.
+const growMin = 16 << 10
+
+// grow makes a log longer when it is about to be written behind its end, in zeros, which are no records: when the length of a
+// file has changed, fdatasync has a second write to do, that of the inode. A log doubles, up to a bound: to write the zeros
+// takes time, too. Where there is no room to do so ahead, a log is as long as what is written.
 func (f *guardedFile) grow() error {
 	for f.grows && f.size < f.at {
-		n, err := f.File.WriteAt(f.g.zeros, f.size)
-		if vfs.IsNoSpaceError(err) || err == nil && n < len(f.g.zeros) {
+		zeros := f.g.zeros[:min(max(f.size, growMin), int64(len(f.g.zeros)))]
+		n, err := f.File.WriteAt(zeros, f.size)
+		switch {
+		case err == nil && n == len(zeros):
+			f.size += int64(n)
+		case err == nil, vfs.IsNoSpaceError(err), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG), errors.Is(err, vfs.ErrUnsupported):
 			f.grows = false
-			return nil
-		}
-		if err != nil {
+		default:
 			return f.g.check(f.path, err)
 		}
-		f.size += int64(n)
 	}
 	return nil
 }
@@ -295,7 +337,18 @@ func whole(n int, b []byte, err error) error {
 
 func (f *guardedFile) Sync() error     { return f.g.check(f.path, f.File.Sync()) }
 func (f *guardedFile) SyncData() error { return f.g.check(f.path, f.File.SyncData()) }
-func (f *guardedFile) Close() error    { return f.g.check(f.path, f.File.Close()) }
+
+func (f *guardedFile) Close() error {
+	err := f.g.check(f.path, f.File.Close())
+	if f.isLog {
+		f.g.mu.Lock()
+		if f.g.logs[f.path] == f {
+			delete(f.g.logs, f.path)
+		}
+		f.g.mu.Unlock()
+	}
+	return err
+}
 
 func (f *guardedFile) SyncTo(length int64) (bool, error) {
 	full, err := f.File.SyncTo(length)

@@ -359,6 +359,64 @@ func TestLogGrows(t *testing.T) {
 	}
 }
 
+// A backup that is made while the journal is written ends with a batch that is whole, however long it takes to copy the log.
+func TestBackupOfBusyLog(t *testing.T) {
+	mem := vfs.NewMem()
+	slow := &slowCopy{FS: mem}
+	p, _ := open1(t, Config{Dir: "store", FS: slow})
+	seq := uint64(0)
+	add := func() {
+		for range 5 {
+			seq++
+			must(t, p.Append(seq, bytes.Repeat([]byte{byte(seq)}, 6000)).Wait())
+		}
+	}
+	add()
+	for n := range 30 {
+		least := seq
+		slow.busy = add
+		dir := fmt.Sprint("backup-", n)
+		must(t, p.Backup(dir))
+		slow.busy = nil
+		backup, err := Open(Config{Dir: dir, FS: mem})
+		if err != nil {
+			t.Fatalf("backup %d, of %d to %d chunks: %v", n, least, seq, err)
+		}
+		c, err := recoverAll(backup)
+		if got := uint64(len(c.chunks)); err != nil || got < least || got > seq {
+			t.Fatalf("backup %d, of %d to %d chunks: %d, %v", n, least, seq, got, err)
+		}
+		must(t, backup.Close())
+	}
+	must(t, p.Close())
+}
+
+// slowCopy is a file system on which something goes on before each piece of a log is written to a backup.
+type slowCopy struct {
+	vfs.FS
+	busy func() // nil: nothing
+}
+
+func (fs *slowCopy) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := fs.FS.Create(name, c)
+	if err != nil || !strings.HasPrefix(name, "backup") || !strings.HasSuffix(name, ".log") {
+		return f, err
+	}
+	return &slowFile{f, fs}, nil
+}
+
+type slowFile struct {
+	vfs.File
+	fs *slowCopy
+}
+
+func (f *slowFile) Write(b []byte) (int, error) {
+	if busy := f.fs.busy; busy != nil {
+		busy()
+	}
+	return f.File.Write(b)
+}
+
 // TestGolden opens a store that was made by the first release of each format.
 func TestGolden(t *testing.T) {
 	from := filepath.Join("testdata", "format1")

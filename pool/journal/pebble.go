@@ -73,7 +73,7 @@ func open(cfg Config, readOnly bool) (*Pebble, error) {
 		return nil, errors.New("journal: Config.Dir is needed")
 	}
 	p := &Pebble{cfg: cfg, readOnly: readOnly}
-	p.guard = newGuard(cfg.FS, cfg.Dir, cfg.memTable, p.ended)
+	p.guard = newGuard(cfg.FS, cfg.Dir, cfg.memTable/4, p.ended)
 	if readOnly {
 		names, err := cfg.FS.List(cfg.Dir)
 		switch {
