@@ -16,7 +16,7 @@ nested := $(patsubst %/go.mod,%,$(wildcard bench/peers/go.mod))
 
 .PHONY: run
 run: build ## start kassad with example pools, kept in data/, and types to try things with; Ctrl-C ends it
-	@exec bin/kassad --demo --config cmd/kassad/example.yaml --data data
+	@exec bin/kassad --demo --config cmd/kassad/example.yaml --data data --backups backups
 
 .PHONY: build
 build: ## build bin/kassad and bin/kassa

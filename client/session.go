@@ -46,7 +46,8 @@ func (g *greeting) local(at int64) time.Time {
 const greetingAgeMax = time.Minute
 
 func (cn *conn) helloPayload(resume string, attempt uint64) []byte {
-	payload, _ := json.Marshal(wire.HelloRequest{Client: cn.client.cfg.Name, Version: 1, Resume: resume, Attempt: attempt}) // it never fails
+	hello := wire.HelloRequest{Client: cn.client.cfg.Name, Version: 1, Resume: resume, Attempt: attempt}
+	payload, _ := json.Marshal(hello) // it never fails
 	return payload
 }
 

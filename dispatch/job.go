@@ -113,14 +113,20 @@ func (j *Job) clear() {
 	if j.large != nil {
 		largePool.Put(j.large)
 	}
-	if j.largeWire != nil {
+	j.dropWire()
+	*j = Job{own: j.own, wire: j.wire[:0]}
+}
+
+// dropWire gives back the buffer of a large answer.
+func (j *Job) dropWire() {
+	switch {
+	case j.largeWire != nil:
 		j.largeWire.B = j.wire
 		largePool.Put(j.largeWire)
-		j.wire = nil
-	} else if cap(j.wire) > ownBytesMax {
+		j.largeWire, j.wire = nil, nil
+	case cap(j.wire) > ownBytesMax:
 		j.wire = nil
 	}
-	*j = Job{own: j.own, wire: j.wire[:0]}
 }
 
 // Type returns the request's type.

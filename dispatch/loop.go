@@ -129,6 +129,7 @@ func (l *loop) home() {
 			if len(j.wire) > 0 && !j.abandoned && !p.closed.Load() {
 				p.conn.Write(j.wire)
 			}
+			j.dropWire() // also of a push, and of what was parked, which are not used again
 			p.welcome(j)
 			j = next
 		}

@@ -19,6 +19,8 @@
 // one, with n in flight the last n. Nor can a newest log that was cut off, or removed: it looks like an earlier crash.
 // After a Close there is no such doubt, as all is in tables then, and the log has an entry that numbers these.
 //
+// A log is longer than what is written to it: it grows ahead, in zeros, and one that is used again holds what it did before.
+//
 // When a write to a log or to the list of the tables fails, or an fsync of anything, all writing ends: tickets return
 // ErrUnknown, Config.OnFatal is called, and Pebble's goroutine that had the error is kept until the process ends, as it
 // could neither go on nor come back safely. Nothing is tried twice. The same goes for what Pebble finds damaged in the

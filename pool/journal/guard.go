@@ -314,7 +314,8 @@ func (f *guardedFile) grow() error {
 		switch {
 		case err == nil && n == len(zeros):
 			f.size += int64(n)
-		case err == nil, vfs.IsNoSpaceError(err), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG), errors.Is(err, vfs.ErrUnsupported):
+		case err == nil, vfs.IsNoSpaceError(err), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG),
+			errors.Is(err, vfs.ErrUnsupported):
 			f.grows = false
 		default:
 			return f.g.check(f.path, err)

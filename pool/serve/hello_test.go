@@ -2,6 +2,7 @@ package serve
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +52,9 @@ func TestLateHello(t *testing.T) {
 	l := third.acquire("p", "")
 	before := rev(third)
 	second.fails("session_expired", "hello", again(2))
+	if f := second.fails("session_expired", "hello", `{"resume":"1.ffff","attempt":2}`); strings.Contains(f.Err, "later") {
+		t.Errorf("who does not know the secret is told %q", f.Err)
+	}
 	third.fails("bad_payload", "lease.release", `{}`, `"key":"k"`) // not session_expired
 	if after := rev(third); after != before {
 		t.Errorf("rev was %d, is now %d", before, after)
@@ -58,7 +62,10 @@ func TestLateHello(t *testing.T) {
 	third.release(l)
 	before = rev(third)
 	third.Close()
-	for rev(second) == before { // until the server has missed it
+	for over := time.Now().Add(giveUp); rev(second) == before; { // until the server has missed it
+		if time.Now().After(over) {
+			t.Fatal("the server does not miss a connection")
+		}
 	}
 	second.call("hello", again(2)) // there is no later one any more
 	first.fails("session_expired", "lease.acquire", want("p", ""))

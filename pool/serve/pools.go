@@ -443,14 +443,15 @@ func (p *poolsLoop) hello(o *op, ask *helloAsk, now int64) {
 	o.now = now
 	switch {
 	case ask.session != 0:
-		if old := p.bySession[ask.session]; old != nil && old != st && old.session == ask.session && 0 < ask.attempt && ask.attempt < old.attempt {
-			o.err = codec.NewError(codec.SessionExpired, "a connection that was made later has the session")
-			return
-		}
 		if p.machine.Decide(now, &pool.Resume{Session: ask.session, Secret: ask.secret}, r); r.Err != nil {
 			return
 		}
 		if old := p.bySession[ask.session]; old != nil {
+			if old != st && old.session == ask.session && 0 < ask.attempt && ask.attempt < old.attempt {
+				*r = pool.Reply{} // the session was not away, so nothing has changed
+				o.err = codec.NewError(codec.SessionExpired, "a connection that was made later has the session")
+				return
+			}
 			old.opened = slices.DeleteFunc(old.opened, func(id uint64) bool { return id == ask.session })
 			if old != st && old.session == ask.session {
 				old.session, old.resume, old.client, old.robbed = 0, "", address(old.peer), true

@@ -121,7 +121,7 @@ func (s *Server) decideNow(c pool.Command, r *pool.Reply) error {
 	if m.Changed() < s.cfg.CheckpointRecords {
 		return nil
 	}
-	// Nobody is waiting yet. After a million new items the goroutine pools would write one of a second.
+	// Nobody is waiting yet. Later, a checkpoint of a million new items would keep the goroutine pools from all else for long.
 	var b batch
 	if s.pools.checkpoint(&b, true); b.mark == nil {
 		return nil

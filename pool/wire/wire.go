@@ -115,7 +115,7 @@ type HelloRequest struct {
 	Client  string `json:"client,omitempty"`  // its name, for logs
 	Version any    `json:"version,omitempty"` // of the protocol that it speaks, or its own: any JSON value
 	Resume  string `json:"resume,omitempty"`  // that of the session to take over
-	Attempt uint64 `json:"attempt,omitempty"` // rises with each connection of a client: it tells which of two is the later
+	Attempt uint64 `json:"attempt,omitempty"` // rises from connection to connection of a client: tells which of two is later
 }
 
 // PoolList is the payload of pool.list: which pools there are, or with Pool which items that pool has.
