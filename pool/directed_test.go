@@ -467,16 +467,21 @@ func TestALeaseEndsAtItsMillisecond(t *testing.T) {
 // TestLateTickDoesWhatWasDueFirstFirst has a wait time out before what it wanted came free, both before Tick looks.
 func TestLateTickDoesWhatWasDueFirstFirst(t *testing.T) {
 	for _, test := range []struct {
-		waitMs int64
-		served bool
-	}{{59_999, false}, {60_000, true}} {
+		session bool // which is told of the end, so that something is due before it
+		waitMs  int64
+		served  bool
+	}{{false, 59_999, false}, {false, 60_000, true}, {true, 59_999, false}, {true, 60_000, true}} {
 		w := newWorld(t, pool.Config{}, pool.Spec{Name: "p"})
 		w.fill("p", 1)
-		w.must(acquire("p", 1))
+		held := acquire("p", 1)
+		if test.session {
+			held.Session = w.open("ann", 0)
+		}
+		w.must(held)
 		w.waits(0, "p", 1, test.waitMs)
 		w.tick(1_000_000)
 		if x := w.answer(); (x.Reply.Err == nil) != test.served {
-			t.Fatalf("waits %d: %+v", test.waitMs, x.Reply)
+			t.Fatalf("session %v, waits %d: %+v", test.session, test.waitMs, x.Reply)
 		}
 	}
 }

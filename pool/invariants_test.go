@@ -191,7 +191,7 @@ func (m *Machine) checkPool(p *pool) {
 		}
 		if l.items[0].pool == p {
 			due[l] = l.expiresAt
-			if !l.told && l.noticeMs > 0 {
+			if late := l.expiresAt <= m.now && p.due.entries[l.due-1].at == l.expiresAt; !l.told && l.noticeMs > 0 && !late {
 				due[l] -= l.noticeMs
 			}
 		}

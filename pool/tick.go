@@ -50,7 +50,7 @@ func (m *Machine) step() bool {
 		m.serveBehind(w)
 		return true
 	case l != nil:
-		m.leaseDue(l)
+		m.leaseDue(l, at)
 		return true
 	}
 	if len(m.relook) > 0 {
@@ -70,10 +70,15 @@ func (m *Machine) step() bool {
 	return false
 }
 
-func (m *Machine) leaseDue(l *lease) {
+// leaseDue does what was due at at for a lease: to tell its holder, or to end it.
+func (m *Machine) leaseDue(l *lease, at int64) {
 	if l.expiresAt > m.now {
 		m.notices = append(m.notices, Notice{Session: l.session, Lease: l.id, Token: l.token, ExpiresAt: l.expiresAt})
 		m.emit(&expiring{l.id})
+		return
+	}
+	if at < l.expiresAt { // it is too late to tell; and its end comes behind what was due before it
+		l.items[0].pool.due.set(l, l.id, l.expiresAt)
 		return
 	}
 	// Each item comes back as its pool says; together, where they say the same.
