@@ -279,7 +279,7 @@ func (k *leases) told(f *codec.Frame) bool {
 	}
 	end := l.end
 	k.loseLocked(l, fmt.Errorf("the server says: %.32s", lost.Cause))
-	if len(l.items) > 1 { // one may have been taken: all or nothing is what was asked for
+	if lost.Cause == "taken" && len(l.items) > 1 { // the others were not, but all or nothing is what was asked for
 		k.client.spawn(func() { _ = k.release(l, "", end) })
 	}
 	return true

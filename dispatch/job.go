@@ -70,7 +70,7 @@ const (
 	ownBytesMax = 4 << 10
 )
 
-// largePool holds buffers for the requests and answers that are larger. They are similar in size in most services, which is what
+// largePool holds buffers for requests and answers that are larger. They are similar in size in most services, which is what
 // bytebufferpool is good at; the rare huge one it drops.
 var largePool bytebufferpool.Pool
 
