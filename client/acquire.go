@@ -245,8 +245,11 @@ func (q *acquisition) again(ctx context.Context) (*call, error) {
 	}
 	// A request that is taken back before the server has begun it tells nothing of the one before. Those about pools are
 	// begun in their order, hello too: when that is answered, this one is granted, refused, or waits.
-	if err := q.conn.awaitHello(ctx); err != nil && ctx.Err() != nil {
-		return c, nil
+	for err := q.conn.awaitHello(ctx); err != nil; err = q.conn.awaitHello(ctx) {
+		// With the connection lost, this one may be on its way again, and be taken back before it has begun.
+		if !q.pause(ctx, err) {
+			return c, nil
+		}
 	}
 	if q.keeper.client.takeBack(c) { // the connection was lost again
 		c.finish(outcomeUnknown(q.unknown))
