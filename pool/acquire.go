@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 )
@@ -15,23 +16,70 @@ type request struct {
 	owner        string
 	onDisconnect OnDisconnect
 	ttlMs        int64
+	kind         Kind // what the grant is asked for as
 }
 
-// Want is a part of what is asked for: Count items of a pool that match Select, or those with these IDs.
+// Want is a part of what is asked for: Count units of a pool, of items that match Select or of those with these IDs.
 type Want struct {
 	Pool   string
-	Count  int64 // 0, with IDs: as many as these are
+	Count  int64 // units: of each item, where there are Spans, else in all. 0, with IDs: one of each
 	Select Selector
 	IDs    []string
+	Best   Best   // of stock with places
+	Spans  []Span // of a calendar: when; the same item for all of them
 }
+
+// Best asks for the seats nearest to the focus of the pool.
+type Best string
+
+// How they may lie.
+const (
+	Together Best = "together" // side by side, or not at all
+	Split    Best = "split"    // side by side, or else in as few groups as can be
+)
 
 // resolved is a Want with what its names stand for.
 type resolved struct {
 	pool    *pool
-	count   int
+	count   int      // units in all; of each item, with spans
 	text    string   // the selector's
 	classes []*class // it matches; with ids: nil
 	ids     []*item
+	best    Best
+	spans   []Span
+}
+
+// put appends what a request has that is not for leases, as the last of what it is put to.
+func (r *request) putMore(e *enc) {
+	plain := r.kind == Lease
+	for i := range r.wants {
+		plain = plain && r.wants[i].Best == "" && r.wants[i].Spans == nil
+	}
+	if plain {
+		return
+	}
+	e.byte(r.kind.code())
+	for i := range r.wants {
+		e.string(string(r.wants[i].Best))
+		e.uint(uint64(len(r.wants[i].Spans)))
+		for _, s := range r.wants[i].Spans {
+			s.put(e)
+		}
+	}
+}
+
+func (r *request) getMore(d *dec) {
+	r.kind = kindOf(d.byte())
+	for i := range r.wants {
+		w := &r.wants[i]
+		w.Best = Best(d.string())
+		if n := d.len(); n > 0 {
+			w.Spans = make([]Span, n)
+		}
+		for j := range w.Spans {
+			w.Spans[j].get(d)
+		}
+	}
 }
 
 func (r *request) put(e *enc) {
@@ -99,6 +147,7 @@ func getStrings(d *dec) []string {
 
 // Acquire asks for items, all or nothing.
 type Acquire struct {
+	Kind         Kind   // what the client calls the grant: Lease (default), Stock or Calendar; what is wanted may be of any kind
 	Session      uint64 // that asks; 0: none
 	Connected    bool   // with Session 0: one is opened (Reply.Session) if what becomes of it is to end with its connection
 	Want         []Want
@@ -135,7 +184,7 @@ func (c *Acquire) decide(m *Machine, r *Reply) {
 	}
 	req := request{
 		strategy: c.Strategy, priority: c.Priority, session: c.Session, client: c.Client, owner: c.Owner,
-		onDisconnect: c.OnDisconnect, ttlMs: ttlOf(c.TTLMs, wants),
+		onDisconnect: c.OnDisconnect, ttlMs: ttlOf(c.TTLMs, wants), kind: cmp.Or(c.Kind, Lease),
 	}
 	if req.onDisconnect == "" {
 		req.onDisconnect = wants[0].pool.spec.OnDisconnect
@@ -144,7 +193,7 @@ func (c *Acquire) decide(m *Machine, r *Reply) {
 		if m.mayPass(wants, req.priority) && m.pick(wants, req.strategy) {
 			if req.onDisconnect == Keep && m.owners == nil || m.seat(c, r) {
 				req.session = c.Session
-				m.grant(0, &req, wants, r)
+				m.give(0, &req, wants, r)
 			}
 		} else {
 			m.park(c, &req, wants, r)
@@ -166,6 +215,9 @@ func (m *Machine) seat(c *Acquire, r *Reply) bool {
 func (c *Acquire) check(wants []resolved) *Error {
 	for i := range wants {
 		p := wants[i].pool
+		if c.Kind == Stock && p.spec.Kind != Stock {
+			return &Error{BadPayload, fmt.Sprintf("pool %s is of kind %s: a hold is of stock; lease.acquire takes what is wanted of any kind", p.name, p.spec.Kind)}
+		}
 		if c.TTLMs != nil {
 			if err := checkTTL(*c.TTLMs, p); err != nil {
 				return err
@@ -221,7 +273,7 @@ func (m *Machine) resolveWants(wants []Want) ([]resolved, *Error) {
 			failed = err
 			break
 		}
-		total += r.count
+		total += r.parts()
 	}
 	m.scratch.wants = out
 	for i := range out { // by which an item was found that is named twice
@@ -242,7 +294,7 @@ func (m *Machine) resolveWants(wants []Want) ([]resolved, *Error) {
 				n += out[j].count
 			}
 		}
-		if n == out[i].count {
+		if n == out[i].count || p.spec.Kind == Calendar {
 			continue
 		}
 		if items, _ := capacity(p.classes); items < n {
@@ -264,32 +316,24 @@ func (m *Machine) resolveWant(w *Want) (resolved, *Error) {
 	case p == nil || p.retired:
 		return bad(NotFound, "there is no pool %.140q; pool.list lists those there are", w.Pool)
 	}
-	r.pool, r.count = p, int(min(w.Count, 1<<31))
+	r.pool, r.count, r.best, r.spans = p, int(min(w.Count, 1<<31)), w.Best, w.Spans
+	switch kind := p.spec.Kind; {
+	case kind == Calendar && len(w.Spans) == 0:
+		return bad(BadPayload, "pool %s is a calendar: say from when to when", p.name)
+	case kind != Calendar && len(w.Spans) > 0:
+		return bad(BadPayload, "pool %s is of kind %s: only a calendar is booked from when to when", p.name, kind)
+	case w.Best != "" && (kind != Stock || len(w.IDs) > 0):
+		return bad(BadPayload, "best seats are for pools of kind stock, without naming seats")
+	case w.Best != "" && w.Best != Together && w.Best != Split:
+		return bad(BadPayload, "best is %q: want together or split", w.Best)
+	case w.Best != "" && w.Count > bestMax:
+		return bad(BadPayload, "%d best seats are wanted: %d at most", w.Count, bestMax)
+	}
+	if err := m.checkSpans(p, w.Spans); err != nil {
+		return r, err
+	}
 	if len(w.IDs) > 0 {
-		switch {
-		case w.Count != 0 && w.Count != int64(len(w.IDs)):
-			return bad(BadPayload, "count is %d, but there are %d ids: leave one of them out", w.Count, len(w.IDs))
-		case len(w.Select) > 0:
-			return bad(BadPayload, "select and ids can not both be given")
-		case len(w.IDs) > ItemsPerLease:
-			return bad(NoMatch, "%d items are wanted, one lease has %d at most", len(w.IDs), ItemsPerLease)
-		}
-		r.count = len(w.IDs)
-		r.ids = make([]*item, 0, len(w.IDs))
-		for _, id := range w.IDs {
-			it := p.items[id]
-			switch {
-			case it == nil:
-				return bad(NotFound, "pool %s has no item %.280q", p.name, id)
-			case it.draining:
-				return bad(NoMatch, "item %q of pool %s is leaving", id, p.name)
-			case it.picked:
-				return bad(BadPayload, "item %q of pool %s is named twice", id, p.name)
-			}
-			it.picked = true
-			r.ids = append(r.ids, it)
-		}
-		return r, nil
+		return m.resolveIDs(r, w)
 	}
 	if w.Count <= 0 {
 		return bad(BadPayload, "count is %d: want 1 or more", w.Count)
@@ -304,14 +348,88 @@ func (m *Machine) resolveWant(w *Want) (resolved, *Error) {
 		r.text = w.Select.text()
 	}
 	r.classes = p.match(w.Select, r.text)
-	if items, _ := capacity(r.classes); items < r.count {
-		what := "items"
-		if r.text != "" {
-			what = "items that match"
-		}
-		return bad(NoMatch, "%d %s are wanted, pool %s has %d: waiting would not help", r.count, what, p.name, items)
+	if p.spec.Kind == Calendar {
+		return r, r.fitsCapacity()
+	}
+	units, _ := capacity(r.classes)
+	what := "items"
+	if r.text != "" {
+		what = "items that match"
+	}
+	switch {
+	case units < r.count:
+		return bad(NoMatch, "%d %s are wanted, pool %s has %d: waiting would not help", r.count, what, p.name, units)
+	case r.best != "" && p.hall.Len() == 0:
+		return bad(BadPayload, "the seats of pool %s have no places: there are no best ones; ask for a number of them, or name them", p.name)
+	case r.best == Together && !p.hall.Fits(r.groups(nil), r.count):
+		return bad(NoMatch, "pool %s has nowhere %d %s side by side: waiting would not help; with split they may be apart", p.name, r.count, what)
 	}
 	return r, nil
+}
+
+func (m *Machine) resolveIDs(r resolved, w *Want) (resolved, *Error) {
+	p := r.pool
+	bad := func(code Code, format string, args ...any) (resolved, *Error) {
+		return r, &Error{code, fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case len(w.Select) > 0:
+		return bad(BadPayload, "select and ids can not both be given")
+	case len(w.IDs) > ItemsPerLease:
+		return bad(NoMatch, "%d items are wanted, one lease has %d at most", len(w.IDs), ItemsPerLease)
+	}
+	several := false // units of an item
+	r.ids = make([]*item, 0, len(w.IDs))
+	for _, id := range w.IDs {
+		it := p.items[id]
+		switch {
+		case it == nil:
+			return bad(NotFound, "pool %s has no item %.280q", p.name, id)
+		case it.draining:
+			return bad(NoMatch, "item %q of pool %s is leaving", id, p.name)
+		case it.picked:
+			return bad(BadPayload, "item %q of pool %s is named twice", id, p.name)
+		}
+		it.picked = true
+		several = several || it.quantity > 1
+		r.ids = append(r.ids, it)
+	}
+	switch {
+	case w.Count == 0 && p.spec.Kind == Calendar:
+		r.count = 1
+	case w.Count == 0:
+		r.count = len(w.IDs)
+	case p.spec.Kind == Calendar && w.Count > 0:
+	case several && len(w.IDs) == 1 && w.Count > 0:
+		if quantity := r.ids[0].quantity; w.Count > int64(quantity) {
+			return bad(NoMatch, "%d of item %q are wanted, pool %s has %d: waiting would not help", w.Count, w.IDs[0], p.name, quantity)
+		}
+	case w.Count != int64(len(w.IDs)):
+		return bad(BadPayload, "count is %d, but there are %d ids: leave one of them out", w.Count, len(w.IDs))
+	}
+	if p.spec.Kind == Calendar {
+		return r, r.fitsCapacity()
+	}
+	return r, nil
+}
+
+// parts returns how many parts at most a grant has of what is wanted.
+func (r *resolved) parts() int {
+	switch {
+	case len(r.spans) > 0:
+		return len(r.spans) * max(1, len(r.ids))
+	case len(r.ids) > 0:
+		return len(r.ids)
+	}
+	return r.count
+}
+
+// units returns how many units are wanted of the pool.
+func (r *resolved) units() int {
+	if len(r.spans) > 0 {
+		return r.count * r.parts()
+	}
+	return r.count
 }
 
 // admit refuses what may neither be granted nor wait.
@@ -332,7 +450,7 @@ func (m *Machine) overQuota(client string, wants []resolved) *Error {
 		n := 0
 		for j := range wants {
 			if wants[j].pool == p {
-				n += wants[j].count
+				n += wants[j].units()
 			}
 		}
 		if held := p.held[client]; held+int64(n) > p.spec.QuotaMax {
@@ -357,13 +475,15 @@ func (m *Machine) mayPass(wants []resolved, priority int64) bool {
 }
 
 // inLine reports whether such a request waits in a line.
-func inLine(wants []resolved) bool { return len(wants) == 1 && len(wants[0].ids) <= 1 }
+func inLine(wants []resolved) bool {
+	return len(wants) == 1 && len(wants[0].ids) <= 1 && wants[0].spans == nil
+}
 
 func (m *Machine) lineOf(r *resolved) *line {
 	if r.ids != nil {
 		return r.pool.itemLines[r.ids[0]]
 	}
-	return r.pool.lines[r.text]
+	return r.pool.lines[lineKey(r.text, r.best)]
 }
 
 // pick puts free items for all wants into scratch.picks, in the order of wants. It reports whether there are enough. Wants
@@ -375,25 +495,26 @@ func (m *Machine) pick(wants []resolved, strategy Strategy) bool {
 	if len(wants) == 1 {
 		picks, ok = m.pickOne(picks, &wants[0], strategy)
 	} else {
-		starts := make([]int, len(wants))
+		var inOrder [WantsMax][2]int // where in picks those of a want are
 		for pass := range 3 {
 			for i := range wants {
 				if w := &wants[i]; ok && pass == passOf(w) {
-					starts[i] = len(picks)
+					inOrder[i][0] = len(picks)
 					picks, ok = m.pickOne(picks, w, strategy)
+					inOrder[i][1] = len(picks)
 				}
 			}
 		}
 		if ok {
-			inOrder := make([]*item, 0, len(picks))
-			for i := range wants {
-				inOrder = append(inOrder, picks[starts[i]:starts[i]+wants[i].count]...)
+			sorted := make([]part, 0, len(picks))
+			for _, at := range inOrder[:len(wants)] {
+				sorted = append(sorted, picks[at[0]:at[1]]...)
 			}
-			copy(picks, inOrder)
+			copy(picks, sorted)
 		}
 	}
-	for _, it := range picks {
-		it.picked = false
+	for _, p := range picks {
+		p.item.picked = false
 	}
 	m.scratch.picks = picks
 	return ok
@@ -409,26 +530,34 @@ func passOf(w *resolved) int {
 	return 2
 }
 
-func (m *Machine) pickOne(picks []*item, w *resolved, strategy Strategy) ([]*item, bool) {
-	if w.ids != nil {
+func (m *Machine) pickOne(picks []part, w *resolved, strategy Strategy) ([]part, bool) {
+	switch {
+	case w.spans != nil:
+		return pickTimes(picks, w)
+	case w.ids != nil:
 		for _, it := range w.ids {
-			if !it.free || it.picked {
+			units := int64(1)
+			if len(w.ids) == 1 {
+				units = int64(w.count)
+			}
+			if it.picked || it.available() < units {
 				return picks, false
 			}
 			it.picked = true
-			picks = append(picks, it)
+			picks = append(picks, part{item: it, units: units})
 		}
 		return picks, true
-	}
-	if !enough(w.classes, w.count) {
+	case !enough(w.classes, w.count):
 		return picks, false
+	case w.best != "":
+		return m.pickBest(picks, w)
 	}
 	if strategy == "" {
 		strategy = w.pool.spec.Strategy
 	}
 	c := &m.scratch.cursor
 	c.start(strategy, w.classes, mix(w.pool.spec.Seed^m.rev, 0xe7037ed1a0b428db))
-	for n := w.count; n > 0; {
+	for n := int64(w.count); n > 0; {
 		it := c.next()
 		if it == nil {
 			return picks, false
@@ -437,16 +566,17 @@ func (m *Machine) pickOne(picks []*item, w *resolved, strategy Strategy) ([]*ite
 			continue
 		}
 		it.picked = true
-		picks = append(picks, it)
-		n--
+		units := min(n, int64(it.listed))
+		picks = append(picks, part{item: it, units: units})
+		n -= units
 	}
 	return picks, true
 }
 
-// grant gives scratch.picks out.
-func (m *Machine) grant(wait uint64, req *request, wants []resolved, r *Reply) {
+// give gives scratch.picks out.
+func (m *Machine) give(wait uint64, req *request, wants []resolved, r *Reply) {
 	ev := &m.scratch.granted
-	*ev = granted{wait: wait, items: m.scratch.picks, leaseTerms: leaseTerms{
+	*ev = granted{wait: wait, parts: m.scratch.picks, as: req.kind, terms: terms{
 		session: req.session, client: req.client, owner: req.owner, onDisconnect: req.onDisconnect, ttlMs: req.ttlMs,
 	}}
 	notice := int64(0)
@@ -462,15 +592,24 @@ func (m *Machine) grant(wait uint64, req *request, wants []resolved, r *Reply) {
 	}
 	ev.expiresAt = ev.end(m.now + req.ttlMs)
 	m.emit(ev)
-	r.Lease, r.Token, r.ExpiresAt = m.rev, m.rev, ev.expiresAt
+	r.Grant, r.Token, r.ExpiresAt = m.rev, m.rev, ev.expiresAt
 	if wait != 0 {
-		r.Lease = wait
+		r.Grant = wait
 	}
 	r.Rev = m.rev
-	r.Items = make([]Given, len(ev.items))
-	for i, it := range ev.items {
-		r.Items[i] = Given{it.pool.name, it.id, it.class.text, it.attrs}
-	}
+	r.Items = given(ev.parts)
 	clear(m.scratch.picks)
-	ev.items = nil
+	ev.parts = nil
+}
+
+// given tells what was given out.
+func given(parts []part) []Given {
+	items := make([]Given, len(parts))
+	for i, p := range parts {
+		items[i] = Given{Pool: p.item.pool.name, ID: p.item.id, Labels: p.item.class.text, Attrs: p.item.attrs, Units: p.units}
+		if p.span != nil {
+			items[i].Span = p.span.Span
+		}
+	}
+	return items
 }

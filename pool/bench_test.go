@@ -75,7 +75,7 @@ func BenchmarkAcquireRelease(b *testing.B) {
 						if i == len(held) {
 							i = 0
 						}
-						give.Lease, give.Token = held[i].Lease, held[i].Token
+						give.Grant, give.Token = held[i].Grant, held[i].Token
 						d.do(give)
 						d.do(take)
 						held[i] = d.r
@@ -108,7 +108,7 @@ func BenchmarkWaiters(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				d.do(&pool.Release{Lease: held.Lease, Token: held.Token})
+				d.do(&pool.Release{Grant: held.Grant, Token: held.Token})
 				answers, _ := d.m.TakeAnswers()
 				held = answers[0].Reply
 				take.Session = answers[0].Session
@@ -131,7 +131,7 @@ func BenchmarkRenew(b *testing.B) {
 			i := 0
 			for b.Loop() {
 				l := &held[i%n]
-				d.do(&pool.Renew{Lease: l.Lease, Token: l.Token})
+				d.do(&pool.Renew{Grant: l.Grant, Token: l.Token})
 				i += 7919
 			}
 		})

@@ -29,7 +29,7 @@ func (m *Machine) records(fn func(record)) {
 			fn(it)
 		}
 	}
-	for _, x := range m.leases {
+	for _, x := range m.grants {
 		fn(x)
 	}
 	for _, x := range m.waits {
@@ -86,18 +86,28 @@ func FuzzEvent(f *testing.F) {
 
 // refsToItems does what applying an event in replay does: put writes items.
 func refsToItems(ev event) {
-	items := func(refs []ItemRef) []*item {
-		var items []*item
+	parts := func(refs []ItemRef) []part {
+		var parts []part
 		for _, ref := range refs {
-			items = append(items, &item{pool: &pool{name: ref.Pool}, id: ref.ID})
+			p := part{item: &item{pool: &pool{name: ref.Pool}, id: ref.ID}, units: ref.Units}
+			if ref.Span != (Span{}) {
+				p.span = newSpan(ref.Span)
+			}
+			parts = append(parts, p)
 		}
-		return items
+		return parts
 	}
 	switch ev := ev.(type) {
 	case *granted:
-		ev.items = items(ev.refs)
+		ev.parts = parts(ev.refs)
 	case *released:
-		ev.items = items(ev.refs)
+		ev.parts = parts(ev.refs)
+	case *moved:
+		ev.from, ev.to = parts(ev.refs), parts(ev.became)
+		for i := range ev.from {
+			ev.from[i].span = newSpan(ev.refs[i].Span)
+			ev.to[i].span = newSpan(ev.became[i].Span)
+		}
 	}
 }
 
@@ -145,12 +155,17 @@ func TestHashTellsBytesApart(t *testing.T) {
 }
 
 func TestRepliesAreKeptWhole(t *testing.T) {
-	r := Reply{Err: &Error{NoneFree, "x"}, Rev: 1, Lease: 2, Token: 3, ExpiresAt: 4, Items: []Given{{"p", "i", "{}", "1"}}, Count: 5, Other: 6, Cursor: "7"}
-	var e enc
-	r.put(&e)
-	var again Reply
-	again.get(&dec{p: e})
-	if !reflect.DeepEqual(r, again) {
-		t.Fatalf("%+v, was %+v", again, r)
+	r := Reply{Err: &Error{NoneFree, "x"}, Rev: 1, Grant: 2, Token: 3, ExpiresAt: 4, Items: []Given{{Pool: "p", ID: "i", Labels: "{}", Attrs: "1", Units: 1}}, Count: 5, Other: 6, Cursor: "7"}
+	more := r
+	more.Items = []Given{{Pool: "p", ID: "i", Units: 3}, {Pool: "q", ID: "j", Units: 1, Span: Span{1, 2, 3, 4}}}
+	more.Conflicts = []Given{{Pool: "q", ID: "k", Span: Span{5, 6, 0, 0}}}
+	for _, r := range []Reply{r, more} {
+		var e enc
+		r.put(&e)
+		var again Reply
+		again.get(&dec{p: e})
+		if !reflect.DeepEqual(r, again) {
+			t.Fatalf("%+v, was %+v", again, r)
+		}
 	}
 }

@@ -80,7 +80,7 @@ func TestWhoComesLaterWaitsBehind(t *testing.T) {
 	urgent := acquire("p", 1)
 	urgent.Priority = 1
 	w.must(urgent)
-	w.must(&pool.Release{Lease: held.Lease, Token: held.Token})
+	w.must(&pool.Release{Grant: held.Grant, Token: held.Token})
 	if x := w.answer(); x.Wait != first {
 		t.Fatalf("%+v, want %d before %d", x, first, second)
 	}
@@ -136,7 +136,7 @@ func TestBothInOneRequestAreServedOneAfterTheOther(t *testing.T) {
 			t.Fatalf("%+v, %+v", a, b)
 		}
 		w.checked()
-		w.must(&pool.Release{Lease: a.Lease, Token: a.Token})
+		w.must(&pool.Release{Grant: a.Grant, Token: a.Token})
 		if x := w.answer(); x.Wait != b.Waiting || len(x.Reply.Items) != 2 || x.Reply.Items[0].Pool != "q" {
 			t.Fatalf("%+v", x)
 		}
@@ -170,7 +170,7 @@ func TestWaitersAreServedInTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range clients * (each + 1) {
-		w.must(&pool.Release{Lease: held[i].Lease, Token: held[i].Token})
+		w.must(&pool.Release{Grant: held[i].Grant, Token: held[i].Token})
 		x := w.answer()
 		held = append(held, x.Reply)
 		if i < clients {
@@ -197,7 +197,7 @@ func TestALateClientIsNotBehindAnEarlyGreedyOne(t *testing.T) {
 	}
 	var order []uint64
 	served := func() {
-		w.must(&pool.Release{Lease: held.Lease, Token: held.Token})
+		w.must(&pool.Release{Grant: held.Grant, Token: held.Token})
 		x := w.answer()
 		order, held = append(order, x.Session), x.Reply
 	}
@@ -242,7 +242,7 @@ func TestResumedWaitersKeepTheirPlace(t *testing.T) {
 		t.Fatalf("%+v, %v", x, err)
 	}
 	for _, wait := range waits[:3] {
-		w.must(&pool.Release{Lease: held.Lease, Token: held.Token})
+		w.must(&pool.Release{Grant: held.Grant, Token: held.Token})
 		x := w.answer()
 		if x.Wait != wait {
 			t.Fatalf("%+v, want %d", x, wait)
@@ -265,7 +265,7 @@ func TestARestartKeepsWaiters(t *testing.T) {
 	w.must(&pool.Resume{Session: b, Secret: "s"})
 	w.must(&pool.Resume{Session: a, Secret: "s"})
 	for _, want := range []uint64{first, second} {
-		w.must(&pool.Release{Lease: held.Lease, Token: held.Token})
+		w.must(&pool.Release{Grant: held.Grant, Token: held.Token})
 		x := w.answer()
 		if x.Wait != want {
 			t.Fatalf("%+v, want %d", x, want)
@@ -294,7 +294,7 @@ func TestManyWaiters(t *testing.T) {
 	}
 	parked := time.Now()
 	for range n / 2 {
-		w.must(&pool.Release{Lease: held.Lease, Token: held.Token})
+		w.must(&pool.Release{Grant: held.Grant, Token: held.Token})
 		held = w.answer().Reply
 	}
 	served := time.Now()
@@ -370,15 +370,15 @@ func TestBadInput(t *testing.T) {
 		{"owner too long", &pool.Acquire{Want: one, Owner: long}, pool.BadPayload, "300 bytes"},
 		{"unknown session", &pool.Acquire{Want: one, Session: 9999}, pool.SessionExpired, "session 9999"},
 		{"a key with another body", &pool.Acquire{Want: one, Keyed: pool.Keyed{Client: "ann", Key: "k", Hash: 2}}, pool.KeyConflict, "another type or with another payload"},
-		{"a key with another verb", &pool.Release{Lease: a.Lease, Token: a.Token, Keyed: pool.Keyed{Client: "ann", Key: "k", Hash: 3}}, pool.KeyConflict, "another type"},
-		{"token of another lease", &pool.Release{Lease: a.Lease, Token: b.Token}, pool.StaleToken, "not the token of lease"},
-		{"renew with the token of another lease", &pool.Renew{Lease: a.Lease, Token: b.Token}, pool.StaleToken, "not the token of lease"},
-		{"a lease that never was", &pool.Release{Lease: 1 << 60, Token: 1}, pool.NotFound, "never was"},
+		{"a key with another verb", &pool.Release{Grant: a.Grant, Token: a.Token, Keyed: pool.Keyed{Client: "ann", Key: "k", Hash: 3}}, pool.KeyConflict, "another type"},
+		{"token of another lease", &pool.Release{Grant: a.Grant, Token: b.Token}, pool.StaleToken, "not the token of lease"},
+		{"renew with the token of another lease", &pool.Renew{Grant: a.Grant, Token: b.Token}, pool.StaleToken, "not the token of lease"},
+		{"a lease that never was", &pool.Release{Grant: 1 << 60, Token: 1}, pool.NotFound, "never was"},
 		{"lease 0", &pool.Release{}, pool.NotFound, "never was"},
-		{"an event that was no lease", &pool.Renew{Lease: 1, Token: 1}, pool.StaleToken, "lease 1 is over"},
-		{"renew over the maximum", &pool.Renew{Lease: a.Lease, Token: a.Token, TTLMs: ms(100_001)}, pool.BadPayload, "100000 at most"},
+		{"an event that was no lease", &pool.Renew{Grant: 1, Token: 1}, pool.StaleToken, "lease 1 is over"},
+		{"renew over the maximum", &pool.Renew{Grant: a.Grant, Token: a.Token, TTLMs: ms(100_001)}, pool.BadPayload, "100000 at most"},
 		{"release of an item nobody holds", &pool.Release{Pool: "p", Item: "i0003"}, pool.Conflict, "nobody holds"},
-		{"unknown outcome", &pool.Release{Lease: a.Lease, Token: a.Token, Outcome: "gone"}, pool.BadPayload, `"gone"`},
+		{"unknown outcome", &pool.Release{Grant: a.Grant, Token: a.Token, Outcome: "gone"}, pool.BadPayload, `"gone"`},
 		{"fill with nothing", items(), pool.BadPayload, "no items"},
 		{"fill an unknown pool", &pool.Fill{Pool: "x", Items: []pool.ItemSpec{{ID: "a"}}}, pool.NotFound, `"x"`},
 		{"fill with one item twice", items(pool.ItemSpec{ID: "a"}, pool.ItemSpec{ID: "a"}), pool.BadPayload, "twice"},
@@ -433,13 +433,13 @@ func TestClockThatJumps(t *testing.T) {
 	if b.ExpiresAt != start+1000+60_000 {
 		t.Fatalf("%+v", b)
 	}
-	w.must(&pool.Renew{Lease: a.Lease, Token: a.Token})
+	w.must(&pool.Renew{Grant: a.Grant, Token: a.Token})
 	w.tick(hour + 59_999)
-	w.must(&pool.Renew{Lease: b.Lease, Token: b.Token})
+	w.must(&pool.Renew{Grant: b.Grant, Token: b.Token})
 	w.tick(hour)
-	w.fails(&pool.Renew{Lease: a.Lease, Token: a.Token}, pool.StaleToken)
-	w.fails(&pool.Renew{Lease: b.Lease, Token: b.Token}, pool.StaleToken)
-	if s, _ := w.m.Stats("p"); s.Free != 2 || s.Leases != 0 {
+	w.fails(&pool.Renew{Grant: a.Grant, Token: a.Token}, pool.StaleToken)
+	w.fails(&pool.Renew{Grant: b.Grant, Token: b.Token}, pool.StaleToken)
+	if s, _ := w.m.Stats("p"); s.Free != 2 || s.Grants != 0 {
 		t.Fatalf("%+v", s)
 	}
 	w.checked()
@@ -451,12 +451,12 @@ func TestALeaseEndsAtItsMillisecond(t *testing.T) {
 	w.fill("p", 1)
 	a := w.must(acquire("p", 1))
 	w.now += 59_999
-	if r := w.must(&pool.Renew{Lease: a.Lease, Token: a.Token}); r.ExpiresAt != a.ExpiresAt+30_000 {
+	if r := w.must(&pool.Renew{Grant: a.Grant, Token: a.Token}); r.ExpiresAt != a.ExpiresAt+30_000 {
 		t.Fatalf("%+v: want the lifetime's end", r)
 	}
 	w.now += 30_001
-	w.fails(&pool.Renew{Lease: a.Lease, Token: a.Token}, pool.StaleToken)
-	w.fails(&pool.Release{Lease: a.Lease, Token: a.Token}, pool.StaleToken)
+	w.fails(&pool.Renew{Grant: a.Grant, Token: a.Token}, pool.StaleToken)
+	w.fails(&pool.Release{Grant: a.Grant, Token: a.Token}, pool.StaleToken)
 	w.fails(acquire("p", 1), pool.NoneFree)
 	w.tick(0)
 	if r := w.must(acquire("p", 1)); r.Token <= a.Token {
@@ -536,7 +536,7 @@ func TestARetiredPoolGoesWithItsLast(t *testing.T) {
 	w.must(&pool.Disconnect{Session: s})
 	w.must(&pool.Configure{Pools: []pool.Spec{{Name: "p"}}})
 	w.must(&pool.DrainUnseen{Pool: "q"})
-	w.must(&pool.Release{Lease: both.Lease, Token: both.Token})
+	w.must(&pool.Release{Grant: both.Grant, Token: both.Token})
 	if got := w.m.Pools(); len(got) != 2 {
 		t.Fatalf("%v, and somebody waits for q", got)
 	}
@@ -570,8 +570,8 @@ func TestResumeLooksAtEachWait(t *testing.T) {
 	w.waits(s, "q", 1, 10_000)
 	w.must(&pool.Acquire{Session: s, WaitMs: 10_000, Want: []pool.Want{{Pool: "q", IDs: []string{"i0001", "i0002"}}}})
 	w.must(&pool.Disconnect{Session: s})
-	w.must(&pool.Release{Lease: p.Lease, Token: p.Token})
-	w.must(&pool.Release{Lease: q.Lease, Token: q.Token})
+	w.must(&pool.Release{Grant: p.Grant, Token: p.Token})
+	w.must(&pool.Release{Grant: q.Grant, Token: q.Token})
 	w.must(&pool.Resume{Session: s, Secret: "s"})
 	answers, _ := w.m.TakeAnswers()
 	if len(answers) != 3 {
@@ -579,7 +579,7 @@ func TestResumeLooksAtEachWait(t *testing.T) {
 	}
 	for _, x := range answers {
 		if x.Reply.Items[0].Pool == "q" {
-			w.must(&pool.Release{Lease: x.Reply.Lease, Token: x.Reply.Token})
+			w.must(&pool.Release{Grant: x.Reply.Grant, Token: x.Reply.Token})
 		}
 	}
 	if x := w.answer(); len(x.Reply.Items) != 2 {
@@ -629,7 +629,7 @@ func TestACommandIsNotKept(t *testing.T) {
 	c.Want[0].Select[0].Name = "other"
 	c.Want[0].Pool = "q"
 	w.checked()
-	w.must(&pool.Release{Lease: held.Lease, Token: held.Token})
+	w.must(&pool.Release{Grant: held.Grant, Token: held.Token})
 	if x := w.answer(); x.Reply.Err != nil || x.Reply.Items[0].ID != "x" {
 		t.Fatalf("%+v", x)
 	}
@@ -659,9 +659,9 @@ func TestAStormOfRefusalsIsSpread(t *testing.T) {
 	for range 4000 {
 		w.waits(s, "p", 1, 1000_000)
 	}
-	w.must(&pool.Release{Lease: a.Lease, Token: a.Token})
+	w.must(&pool.Release{Grant: a.Grant, Token: a.Token})
 	w.answer()
-	w.must(&pool.Release{Lease: b.Lease, Token: b.Token})
+	w.must(&pool.Release{Grant: b.Grant, Token: b.Token})
 	answers, _ := w.m.TakeAnswers()
 	if len(answers) > 100 {
 		t.Fatalf("one release has ended %d waits", len(answers))
@@ -697,7 +697,7 @@ func TestKeys(t *testing.T) {
 	if r := w.must(b); !r.Repeated || r.Waiting != wait.Waiting {
 		t.Fatalf("%+v", r)
 	}
-	r := &pool.Release{Lease: first.Lease, Token: first.Token, Keyed: key("c")}
+	r := &pool.Release{Grant: first.Grant, Token: first.Token, Keyed: key("c")}
 	w.must(r)
 	if x := w.must(r); !x.Repeated || x.Count != 1 {
 		t.Fatalf("%+v", x)
@@ -736,7 +736,7 @@ func TestSelectorsThatSayTheSameShareALine(t *testing.T) {
 			t.Fatalf("%+v, %v", x, err)
 		}
 	}
-	w.must(&pool.Release{Lease: held.Lease, Token: held.Token})
+	w.must(&pool.Release{Grant: held.Grant, Token: held.Token})
 	if x := w.answer(); x.Wait != waits[0] {
 		t.Fatalf("%+v", x)
 	}
@@ -761,7 +761,7 @@ func TestALargePoolInAllOrders(t *testing.T) {
 		w.fails(acquire("p", 1), pool.NoneFree)
 		for i := range n {
 			if i%7 != 0 {
-				w.must(&pool.Release{Lease: held[i].Lease, Token: held[i].Token})
+				w.must(&pool.Release{Grant: held[i].Grant, Token: held[i].Token})
 			}
 		}
 		w.checked()
@@ -804,7 +804,7 @@ func TestConnectedWithoutSession(t *testing.T) {
 	if x := w.answer(); x.Wait != waits.Waiting || x.Reply.Err == nil {
 		t.Fatalf("%+v", x)
 	}
-	w.must(&pool.Release{Lease: held.Lease, Token: held.Token})
+	w.must(&pool.Release{Grant: held.Grant, Token: held.Token})
 	ends := w.must(ask(0, pool.ReleaseOnEnd))
 	w.must(&pool.Disconnect{Session: ends.Session})
 	w.tick(1)
@@ -822,7 +822,7 @@ func TestWhoIsNextIsTold(t *testing.T) {
 	a, b := w.must(acquire("p", 1)), w.must(acquire("p", 1))
 	first := w.waits(0, "p", 1, 1000)
 	second := w.waits(0, "p", 2, 1000)
-	w.must(&pool.Release{Lease: a.Lease, Token: a.Token})
+	w.must(&pool.Release{Grant: a.Grant, Token: a.Token})
 	first2 := w.answer()
 	if first2.Wait != first {
 		t.Fatalf("%+v", first2)
@@ -834,7 +834,7 @@ func TestWhoIsNextIsTold(t *testing.T) {
 	w.must(&pool.Drain{Pool: "p", IDs: []string{b.Items[0].ID}})
 	w.tick(0)
 	w.none() // the second is not the first
-	w.must(&pool.Release{Lease: first2.Reply.Lease, Token: first2.Reply.Token})
+	w.must(&pool.Release{Grant: first2.Reply.Grant, Token: first2.Reply.Token})
 	w.answer()
 	w.tick(0)
 	if x := w.answer(); x.Wait != second || x.Reply.Err == nil || x.Reply.Err.Code != pool.NoMatch {

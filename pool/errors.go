@@ -11,6 +11,9 @@ const (
 	NoneFree        Code = "none_free"        // and the request would not wait
 	WaitTimeout     Code = "wait_timeout"     // none came free in time
 	StaleToken      Code = "stale_token"      // the lease is over, or the token is another grant's
+	Expired         Code = "expired"          // the hold's time is over, or it was voided
+	AlreadyResolved Code = "already_resolved" // the hold was confirmed, the sale refunded, the booking cancelled
+	InvalidInterval Code = "invalid_interval" // a time that can not be booked, whoever asks
 	Conflict        Code = "conflict"         // the item is in a state that does not allow it
 	VersionConflict Code = "version_conflict" // the item has changed since
 	WouldDeadlock   Code = "would_deadlock"   // the owner holds or waits for something, and the server lets nobody do both

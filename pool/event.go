@@ -37,6 +37,8 @@ const (
 	evRestarted
 	evKeyed
 	evKeyForgotten
+	evConfirmed
+	evMoved
 )
 
 func newEvent(kind byte) event {
@@ -81,6 +83,10 @@ func newEvent(kind byte) event {
 		return new(keyedEvent)
 	case evKeyForgotten:
 		return new(keyForgotten)
+	case evConfirmed:
+		return new(confirmed)
+	case evMoved:
+		return new(moved)
 	}
 	return nil
 }
@@ -167,9 +173,11 @@ type Event struct {
 	Type    string // lease.granted, …
 	Pool    string // where it is about one
 	Items   []ItemRef
-	Labels  string // of an item that was set: a JSON object; empty: none
-	Attrs   string // likewise: a JSON value; empty: none
-	Lease   uint64
+	Was     []ItemRef // before they were moved
+	Labels  string    // of an item that was set: a JSON object; empty: none
+	Attrs   string    // likewise: a JSON value; empty: none
+	Kind    Kind      // of the grant: what it is called
+	Grant   uint64
 	Token   uint64
 	Wait    uint64
 	Session uint64
@@ -181,9 +189,6 @@ type Event struct {
 	Outcome   string
 	Cause     string
 }
-
-// ItemRef names an item.
-type ItemRef struct{ Pool, ID string }
 
 // Events calls fn for each event of a chunk, until it returns false. The Event is fn's until it returns.
 func Events(chunk []byte, fn func(*Event) bool) error {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Configure says which pools there are. A pool that is not named is retired: it gives nothing out any more, its items
@@ -62,8 +63,8 @@ func (m *Machine) goneIfEmpty(p *pool) {
 type poolSet struct{ spec Spec }
 
 func (*poolSet) kind() byte           { return evPoolSet }
-func (ev *poolSet) put(e *enc)        { e.string(ev.spec.Name); ev.spec.put(e) }
-func (ev *poolSet) get(d *dec)        { ev.spec.Name = d.string(); ev.spec.get(d) }
+func (ev *poolSet) put(e *enc)        { e.string(ev.spec.Name); ev.spec.put(e); ev.spec.putMore(e) }
+func (ev *poolSet) get(d *dec)        { ev.spec.Name = d.string(); ev.spec.get(d); ev.spec.getMore(d) }
 func (ev *poolSet) describe(e *Event) { e.Type, e.Pool = "pool.set", ev.spec.Name }
 func (ev *poolSet) apply(m *Machine) error {
 	p := m.byName[ev.spec.Name]
@@ -79,9 +80,11 @@ func (ev *poolSet) apply(m *Machine) error {
 	p.held = nil
 	if p.spec.QuotaMax > 0 {
 		p.held = make(map[string]int64)
-		for _, it := range p.items {
-			if it.lease != nil {
-				p.held[it.lease.client]++
+		for _, g := range m.grants {
+			for _, at := range g.parts {
+				if at.item.pool == p {
+					p.held[g.client] += at.units
+				}
 			}
 		}
 	}
@@ -149,6 +152,7 @@ func (c *Fill) decide(m *Machine, r *Reply) {
 		return
 	}
 	seen := make(map[string]bool, len(c.Items))
+	taken := make(map[[2]int64]bool)
 	classes := make(map[string]bool)
 	texts := make([]string, len(c.Items))
 	for i := range c.Items {
@@ -157,11 +161,21 @@ func (c *Fill) decide(m *Machine, r *Reply) {
 			r.Err = asError(err)
 			return
 		}
+		if r.Err = p.mayBecome(p.items[s.ID], s, m.now); r.Err != nil {
+			return
+		}
 		if seen[s.ID] {
 			r.fail(BadPayload, "item %q is named twice", s.ID)
 			return
 		}
 		seen[s.ID] = true
+		if at := [2]int64{s.Row, s.Col}; s.Row != 0 {
+			if taken[at] {
+				r.fail(BadPayload, "item %q is in row %d, column %d, and so is another", s.ID, s.Row, s.Col)
+				return
+			}
+			taken[at] = true
+		}
 		texts[i] = labelsText(s.Labels)
 		if p.byLabels[texts[i]] == nil {
 			classes[texts[i]] = true
@@ -172,12 +186,32 @@ func (c *Fill) decide(m *Machine, r *Reply) {
 	}
 	for i := range c.Items {
 		s := &c.Items[i]
+		// The configuration is right as a whole: who is in the way there moves, or leaves, later.
+		if other := p.hall.At(int32(s.Row), int32(s.Col)); other != nil && !c.Configured && !seen[other.id] {
+			r.fail(Conflict, "item %q is to be in row %d, column %d of pool %s, where item %q is", s.ID, s.Row, s.Col, p.name, other.id)
+			return
+		}
+	}
+	if rooms := len(p.items) + len(c.Items); p.spec.Kind == Calendar && rooms > RoomsMax && len(p.items) < rooms {
+		n := len(p.items)
+		for i := range c.Items {
+			if p.items[c.Items[i].ID] == nil {
+				n++
+			}
+		}
+		if n > RoomsMax {
+			r.fail(BadPayload, "pool %s would have %d items, a calendar has %d at most: make several pools", p.name, n, RoomsMax)
+			return
+		}
+	}
+	for i := range c.Items {
+		s := &c.Items[i]
 		it := p.items[s.ID]
 		attrs := string(s.Attrs)
 		switch {
 		case it == nil:
 			r.Count++
-		case it.class.text != texts[i] || it.attrs != attrs || it.draining:
+		case it.class.text != texts[i] || it.attrs != attrs || it.draining || it.shape() != s.shape():
 			r.Other++
 		case c.Configured && !it.configured:
 		default:
@@ -190,7 +224,7 @@ func (c *Fill) decide(m *Machine, r *Reply) {
 			configured = configured || it.configured
 			old = it.class
 		}
-		m.emit(&itemSet{pool: p.name, id: s.ID, labels: texts[i], attrs: attrs, configured: configured})
+		m.emit(&itemSet{pool: p.name, id: s.ID, labels: texts[i], attrs: attrs, configured: configured, shape: s.shape()})
 		it = p.items[s.ID]
 		if old != nil && old != it.class {
 			m.lookAgainForClass(old)
@@ -199,6 +233,28 @@ func (c *Fill) decide(m *Machine, r *Reply) {
 		m.serveItem(it)
 	}
 	m.remember(&c.Keyed, r)
+}
+
+// mayBecome says why an item, nil while it is not there, can not be as s says.
+func (p *pool) mayBecome(it *item, s *ItemSpec, now int64) *Error {
+	if err := s.checkFor(p.spec.Kind); err != nil || it == nil {
+		return err
+	}
+	quantity := int64(s.shape().quantity)
+	switch {
+	case quantity == int64(it.quantity):
+	case it.times != nil:
+		if used := it.times.Peak(now, timeMax); used > quantity {
+			return &Error{Conflict, fmt.Sprintf("item %q of pool %s can not have a capacity of %d: %d are booked at once; cancel or move some first", it.id, p.name, quantity, used)}
+		}
+	case it.counter != nil && quantity > 1:
+		if used := it.counter.held + it.counter.sold + it.counter.withheld; used > quantity {
+			return &Error{Conflict, fmt.Sprintf("item %q of pool %s can not have a quantity of %d: %d are held, sold or withheld", it.id, p.name, quantity, used)}
+		}
+	case !it.idle() || it.state != ready || it.counter != nil && it.counter.withheld > 0:
+		return &Error{Conflict, fmt.Sprintf("item %q of pool %s can not have a quantity of %d: it is held, sold or withheld", it.id, p.name, quantity)}
+	}
+	return nil
 }
 
 // roomFor reports whether a pool may have n more sets of labels.
@@ -235,6 +291,7 @@ func (m *Machine) itemOf(poolName, id string, r *Reply) *item {
 type itemSet struct {
 	pool, id, labels, attrs string
 	configured              bool
+	shape
 }
 
 func (*itemSet) kind() byte { return evItemSet }
@@ -245,10 +302,12 @@ func (ev *itemSet) put(e *enc) {
 	e.string(ev.labels)
 	e.string(ev.attrs)
 	e.bool(ev.configured)
+	ev.shape.put(e)
 }
 
 func (ev *itemSet) get(d *dec) {
 	ev.pool, ev.id, ev.labels, ev.attrs, ev.configured = d.string(), d.string(), d.string(), d.string(), d.bool()
+	ev.shape.get(d)
 }
 
 func (ev *itemSet) apply(m *Machine) error {
@@ -261,18 +320,22 @@ func (ev *itemSet) apply(m *Machine) error {
 		return err
 	}
 	it := p.items[ev.id]
+	if other := p.hall.At(ev.row, ev.col); other != nil && other != it {
+		m.touch(other)
+		p.hall.Remove(other.class.seats, other.row, other.col)
+		other.row, other.col = 0, 0
+	}
 	switch {
 	case it == nil:
 		it = &item{pool: p, id: ev.id}
 		p.items[it.id] = it
+		it.setShape(ev.shape)
 		m.touch(it)
 	case it.class == c:
 		m.touch(it)
-		if it.draining {
-			p.count(it, -1)
-			it.draining = false
-			c.leaving--
-			p.count(it, +1)
+		p.setDraining(it, false, m.rev)
+		if it.shape() != ev.shape {
+			m.reshape(it, ev.shape)
 		}
 		it.attrs, it.configured, it.version = ev.attrs, ev.configured, m.rev
 		return nil
@@ -281,12 +344,29 @@ func (ev *itemSet) apply(m *Machine) error {
 		p.exit(it)
 		p.unplace(it)
 		it.draining = false
+		it.setShape(ev.shape)
 		defer p.forget(it.class)
 	}
 	m.place(it)
 	it.class, it.attrs, it.configured, it.version, it.freedRev = c, ev.attrs, ev.configured, m.rev, m.rev
-	p.enter(it)
+	p.enter(it, m.rev)
 	return nil
+}
+
+// reshape has an item that keeps its class have another quantity, or another place.
+func (m *Machine) reshape(it *item, s shape) {
+	p, c := it.pool, it.class
+	if it.free {
+		c.remove(it)
+	}
+	p.count(it, -1)
+	c.units -= it.weight()
+	c.unseat(it)
+	it.setShape(s)
+	c.seatAt(it)
+	c.units += it.weight()
+	p.count(it, +1)
+	p.relist(it, m.rev)
 }
 
 // place puts an item at the end of its pool's order.
@@ -300,10 +380,10 @@ func (m *Machine) place(it *item) {
 
 func (ev *itemSet) describe(e *Event) {
 	e.Type, e.Pool, e.Labels, e.Attrs = "item.set", ev.pool, ev.labels, ev.attrs
-	e.Items = []ItemRef{{ev.pool, ev.id}}
+	e.Items = []ItemRef{{Pool: ev.pool, ID: ev.id}}
 }
 
-// removeItem takes an item that is in no lease out of its pool.
+// removeItem takes an item that no grant has any of out of its pool.
 func (m *Machine) removeItem(it *item) {
 	p := it.pool
 	m.drop(it)
@@ -316,7 +396,8 @@ func (m *Machine) removeItem(it *item) {
 // SetItem changes an item. What is nil or empty stays.
 type SetItem struct {
 	Pool, ID string
-	State    string // free, dirty, quarantined
+	State    string // of a lease: free, dirty, quarantined; of a seat: available, withheld
+	Withheld *int64 // of stock with a quantity: units not for sale
 	Labels   map[string]string
 	Attrs    []byte
 	Version  uint64 // the item must have this one still; 0: any
@@ -332,6 +413,7 @@ func (c *SetItem) decide(m *Machine, r *Reply) {
 		return
 	}
 	spec := ItemSpec{ID: c.ID, Labels: c.Labels, Attrs: c.Attrs}
+	states := settable(it.pool.spec.Kind)
 	if err := spec.Check(); err != nil {
 		r.Err = asError(err)
 		return
@@ -340,12 +422,22 @@ func (c *SetItem) decide(m *Machine, r *Reply) {
 		r.fail(VersionConflict, "item %q of pool %s has version %d, not %d: look at it again", it.id, it.pool.name, it.version, c.Version)
 		return
 	}
-	state := -1
-	if c.State != "" {
-		if state = slices.Index(itemStates[:], c.State); state < 0 {
-			r.fail(BadPayload, "state is %q: want free, dirty or quarantined", c.State)
-			return
-		}
+	ok := slices.Contains(states, c.State)
+	switch {
+	case c.State != "" && states == nil:
+		r.fail(BadPayload, "item %q of pool %s has no state, only times", it.id, it.pool.name)
+	case c.State != "" && !ok:
+		last := len(states) - 1
+		r.fail(BadPayload, "state is %q: want %s or %s", c.State, strings.Join(states[:last], ", "), states[last])
+	case c.State != "" && it.counter != nil:
+		r.fail(BadPayload, "item %q of pool %s has a quantity: say how many are withheld", it.id, it.pool.name)
+	case c.Withheld != nil && it.counter == nil:
+		r.fail(BadPayload, "withheld is for items with a quantity: item %q of pool %s has none", it.id, it.pool.name)
+	case c.Withheld != nil && (*c.Withheld < 0 || *c.Withheld > it.counter.withheld+it.left(nil)):
+		r.fail(Conflict, "withheld is %d: item %q of pool %s has %d that are neither held nor sold", *c.Withheld, it.id, it.pool.name, it.counter.withheld+it.left(nil))
+	}
+	if r.Err != nil {
+		return
 	}
 	before := m.Rev()
 	labels, attrs := it.class.text, it.attrs
@@ -361,7 +453,7 @@ func (c *SetItem) decide(m *Machine, r *Reply) {
 	if labels != it.class.text || attrs != it.attrs {
 		old := it.class
 		draining := it.draining
-		m.emit(&itemSet{pool: it.pool.name, id: it.id, labels: labels, attrs: attrs, configured: it.configured})
+		m.emit(&itemSet{pool: it.pool.name, id: it.id, labels: labels, attrs: attrs, configured: it.configured, shape: it.shape()})
 		if draining {
 			m.emit(&itemDrained{it.pool.name, it.id})
 		}
@@ -369,8 +461,13 @@ func (c *SetItem) decide(m *Machine, r *Reply) {
 			m.lookAgainForClass(old)
 		}
 	}
-	if state >= 0 && itemState(state) != it.state {
-		m.emit(&itemStateSet{it.pool.name, it.id, itemState(state)})
+	state := stateOf(c.State)
+	if c.State != "" && state != it.state || c.Withheld != nil && *c.Withheld != it.counter.withheld {
+		ev := &itemStateSet{pool: it.pool.name, id: it.id, state: state}
+		if c.Withheld != nil {
+			ev.withheld = *c.Withheld
+		}
+		m.emit(ev)
 	}
 	if m.Rev() != before {
 		r.Count = 1
@@ -382,42 +479,50 @@ func (c *SetItem) decide(m *Machine, r *Reply) {
 type itemStateSet struct {
 	pool, id string
 	state    itemState
+	withheld int64 // of a counter
 }
 
-func (*itemStateSet) kind() byte    { return evItemState }
-func (ev *itemStateSet) put(e *enc) { e.string(ev.pool); e.string(ev.id); e.byte(byte(ev.state)) }
+func (*itemStateSet) kind() byte { return evItemState }
+
+func (ev *itemStateSet) put(e *enc) {
+	e.string(ev.pool)
+	e.string(ev.id)
+	e.byte(byte(ev.state))
+	if ev.withheld != 0 {
+		e.int(ev.withheld)
+	}
+}
 
 func (ev *itemStateSet) get(d *dec) {
-	ev.pool, ev.id, ev.state = d.string(), d.string(), itemState(d.byte())
-	d.bad = d.bad || ev.state > quarantined
+	ev.pool, ev.id, ev.state, ev.withheld = d.string(), d.string(), itemState(d.byte()), d.int()
+	d.bad = d.bad || ev.state > withheld
 }
 
 func (ev *itemStateSet) apply(m *Machine) error {
-	items, err := m.resolve([]ItemRef{{ev.pool, ev.id}})
+	it, err := m.itemBy(ev.pool, ev.id)
 	if err != nil {
 		return err
 	}
-	it := items[0]
+	p := it.pool
 	m.touch(it)
 	if it.free {
 		it.class.remove(it)
 	}
-	it.pool.count(it, -1)
-	it.state, it.version = ev.state, m.rev
-	if it.state == ready {
+	p.count(it, -1)
+	it.version = m.rev
+	if it.counter != nil {
+		it.counter.withheld = ev.withheld
+	} else if it.state = ev.state; it.state == ready {
 		it.broken = 0
 	}
-	it.pool.count(it, +1)
-	if it.ready() {
-		it.freedRev = m.rev
-		it.class.add(it)
-	}
+	p.count(it, +1)
+	p.relist(it, m.rev)
 	return nil
 }
 
 func (ev *itemStateSet) describe(e *Event) {
 	e.Type, e.Pool, e.State = "item.state", ev.pool, ev.state.String()
-	e.Items = []ItemRef{{ev.pool, ev.id}}
+	e.Items = []ItemRef{{Pool: ev.pool, ID: ev.id}}
 }
 
 // Drain takes items out of a pool: those that are leased leave when they come back.
@@ -490,7 +595,7 @@ func (m *Machine) drain(it *item, r *Reply) {
 	if it.draining || it.pool.items[it.id] != it { // named twice
 		return
 	}
-	if it.lease != nil {
+	if !it.idle() {
 		r.Other++
 	} else {
 		r.Count++
@@ -518,12 +623,11 @@ func (ev *itemDrained) put(e *enc) { e.string(ev.pool); e.string(ev.id) }
 func (ev *itemDrained) get(d *dec) { ev.pool, ev.id = d.string(), d.string() }
 
 func (ev *itemDrained) apply(m *Machine) error {
-	items, err := m.resolve([]ItemRef{{ev.pool, ev.id}})
+	it, err := m.itemBy(ev.pool, ev.id)
 	if err != nil {
 		return err
 	}
-	it := items[0]
-	if it.lease == nil {
+	if it.idle() {
 		m.removeItem(it)
 		return nil
 	}
@@ -531,16 +635,14 @@ func (ev *itemDrained) apply(m *Machine) error {
 		return fmt.Errorf("item %q of pool %q is leaving already", it.id, it.pool.name)
 	}
 	m.touch(it)
-	it.pool.count(it, -1)
-	it.draining, it.version = true, m.rev
-	it.class.leaving++
-	it.pool.count(it, +1)
+	it.version = m.rev
+	it.pool.setDraining(it, true, m.rev)
 	return nil
 }
 
 func (ev *itemDrained) describe(e *Event) {
 	e.Type, e.Pool = "item.drained", ev.pool
-	e.Items = []ItemRef{{ev.pool, ev.id}}
+	e.Items = []ItemRef{{Pool: ev.pool, ID: ev.id}}
 }
 
 // DrainUnseen drains, in pages, the configured items of a pool that no Fill has named since BeginFill.

@@ -3,6 +3,8 @@ package pool
 import (
 	"math/bits"
 	"slices"
+
+	"github.com/kassa-go/kassa/pool/internal/seats"
 )
 
 // class holds the items of a pool that have the same labels, so that a selector is matched once for all of them. Its free
@@ -14,13 +16,17 @@ type class struct {
 	text   string // the labels as a JSON object, which is also what pool.classes knows it by
 	lines  []*line
 
-	items   []*item    // by slot, in the pool's order; nil: the slot's item has left
-	live    int        // items in it
-	leaving int        // of these, draining ones
-	bits    [][]uint64 // the free slots: bits[0] has a bit for each slot, bits[n+1] one for each word of bits[n] that is not 0
-	dense   []*item    // the free items in no order, for Random
+	items     []*item // by slot, in the pool's order; nil: the slot's item has left
+	live      int     // items in it
+	units     int64   // of those that do not leave
+	available int64   // of these, free ones
+
+	bits  [][]uint64 // the free slots: bits[0] has a bit for each slot, bits[n+1] one for each word of bits[n] that is not 0
+	dense []*item    // the free items in no order, for Random
 
 	oldest, newest *item // the free items by when they became free, linked by next
+
+	seats *seats.Group[*item] // those of its items that have a place; nil: none ever had
 }
 
 type label struct{ name, value string }
@@ -33,12 +39,33 @@ func (c *class) join(it *item) {
 	it.class, it.slot = c, int32(len(c.items))
 	c.items = append(c.items, it)
 	c.live++
+	c.units += it.weight()
+	c.seatAt(it)
+}
+
+// seatAt puts a seat into the hall, unseat takes it out.
+func (c *class) seatAt(it *item) {
+	if it.row == 0 {
+		return
+	}
+	if c.seats == nil {
+		c.seats = c.pool.hall.Group()
+	}
+	c.pool.hall.Add(c.seats, it.row, it.col, it)
+}
+
+func (c *class) unseat(it *item) {
+	if it.row != 0 {
+		c.pool.hall.Remove(c.seats, it.row, it.col)
+	}
 }
 
 // leave takes its slot from an item that is not free.
 func (c *class) leave(it *item) {
 	c.items[it.slot] = nil
 	c.live--
+	c.units -= it.weight()
+	c.unseat(it)
 }
 
 // compact gives the items new slots without holes.
@@ -55,7 +82,11 @@ func (c *class) compact() {
 
 // add makes an item free, as the one that became so last.
 func (c *class) add(it *item) {
-	it.free = true
+	it.free, it.listed = true, int32(it.available())
+	c.available += int64(it.listed)
+	if it.row != 0 {
+		c.pool.hall.SetFree(c.seats, it.row, it.col, true)
+	}
 	c.mark(it.slot)
 	it.densePos = int32(len(c.dense))
 	c.dense = append(c.dense, it)
@@ -71,6 +102,11 @@ func (c *class) add(it *item) {
 // remove makes it not free.
 func (c *class) remove(it *item) {
 	it.free = false
+	c.available -= int64(it.listed)
+	it.listed = 0
+	if it.row != 0 {
+		c.pool.hall.SetFree(c.seats, it.row, it.col, false)
+	}
 	c.unmark(it.slot)
 	n := len(c.dense) - 1
 	last := c.dense[n]

@@ -16,7 +16,7 @@ func history(t testing.TB) (chunks []chunk, records []pool.Record, mark pool.Mar
 	a := w.must(&pool.Acquire{Session: s, Want: []pool.Want{{Pool: "p", Count: 2}, {Pool: "q", IDs: []string{"i0002"}}}, OnDisconnect: pool.ReleaseDirtyOnEnd, Keyed: pool.Keyed{Key: "k"}})
 	w.must(&pool.Acquire{Session: s, Want: []pool.Want{{Pool: "p", Count: 1, Select: pool.Selector{{Name: "x", Values: []string{"1", "2"}}}}}, WaitMs: 5000, Keyed: pool.Keyed{Key: "l"}})
 	w.must(&pool.Acquire{Session: s, Want: []pool.Want{{Pool: "p", Count: 2}, {Pool: "q", Count: 1}}, WaitMs: 500})
-	w.must(&pool.Renew{Lease: a.Lease, Token: a.Token})
+	w.must(&pool.Renew{Grant: a.Grant, Token: a.Token})
 	w.must(&pool.Release{Pool: "p", Item: "b", Outcome: pool.Broken})
 	w.must(&pool.SetItem{Pool: "q", ID: "i0001", State: "dirty"})
 	w.must(&pool.Disconnect{Session: s})

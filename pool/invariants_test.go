@@ -58,24 +58,35 @@ func (m *Machine) checkMachine() {
 	want(slices.IsSortedFunc(m.pools, func(a, b *pool) int { return cmp.Compare(a.name, b.name) }), "pools are not sorted")
 	want(len(m.pools) == len(m.byName), "%d pools, %d names", len(m.pools), len(m.byName))
 	owners := make(map[owner]ownership)
-	leases := make(map[*session]map[*lease]int)
+	grants := make(map[*session]map[*grant]int)
 	waits := make(map[*session]map[*wait]int)
 	for _, s := range m.sessions {
-		leases[s], waits[s] = map[*lease]int{}, map[*wait]int{}
+		grants[s], waits[s] = map[*grant]int{}, map[*wait]int{}
 	}
-	for id, l := range m.leases {
-		want(l.id == id && l.token <= m.rev && len(l.items) > 0, "lease %d: %+v", id, l)
-		for _, it := range l.items {
-			want(it.lease == l && it.pool.items[it.id] == it, "lease %d has item %s, which does not know", id, it.id)
+	for id, g := range m.grants {
+		want(g.id == id && g.token <= m.rev && len(g.parts) > 0, "grant %d: %+v", id, g)
+		temporary := false
+		for i, p := range g.parts {
+			it := p.item
+			want(it.pool.items[it.id] == it && p.units > 0, "grant %d has %d of item %s", id, p.units, it.id)
+			want(g.has(&p) == p.units, "grant %d has %d of item %s, which knows of %d", id, p.units, it.id, g.has(&p))
+			want((p.span != nil) == (it.pool.spec.Kind == Calendar), "grant %d has item %s with span %v", id, it.id, p.span)
+			temporary = temporary || g.temporary(&p)
+			for _, x := range g.parts[:i] {
+				want(x.item != it || p.span != nil && x.span.Start != p.span.Start, "grant %d has item %s twice", id, it.id)
+			}
 		}
-		s := m.sessions[l.session]
-		want((l.inSession != nil) == (s != nil && l.onDisconnect != Keep), "lease %d: in session %v", id, l.inSession)
-		if l.inSession != nil {
-			leases[s][l]++
+		want(temporary == (g.expiresAt != 0), "grant %d ends at %d", id, g.expiresAt)
+		s := m.sessions[g.session]
+		want((g.inSession != nil) == (s != nil && g.onDisconnect != Keep && temporary), "grant %d: in session %v", id, g.inSession)
+		if g.inSession != nil {
+			grants[s][g]++
 		}
-		o := owners[ownerOf(l.session, l.owner)]
-		o.leases++
-		owners[ownerOf(l.session, l.owner)] = o
+		if temporary {
+			o := owners[ownerOf(g.session, g.owner)]
+			o.grants++
+			owners[ownerOf(g.session, g.owner)] = o
+		}
 	}
 	waitsDue := make(map[*wait]int64)
 	aside := 0
@@ -86,7 +97,7 @@ func (m *Machine) checkMachine() {
 		if w.holder != nil {
 			waits[w.holder][w]++
 		}
-		if len(w.wants) > 1 || len(w.wants[0].IDs) > 1 {
+		if len(w.wants) > 1 || len(w.wants[0].IDs) > 1 || w.wants[0].Spans != nil {
 			aside++
 			want(w.line == nil && w.queuedAside == !w.holder.away(), "wait %d aside", id)
 		} else {
@@ -98,7 +109,7 @@ func (m *Machine) checkMachine() {
 				want(item, "wait %d is in no line", id)
 			default:
 				want(w.line.pool == m.byName[w.wants[0].Pool], "wait %d is in the line of another pool", id)
-				want((w.line.item != nil) == item && (item || w.line.key == w.wants[0].Select.text()), "wait %d is in another's line", id)
+				want((w.line.item != nil) == item && (item || w.line.key == lineKey(w.wants[0].Select.text(), w.wants[0].Best)), "wait %d is in another's line", id)
 				want(!item || w.line.item.id == w.wants[0].IDs[0], "wait %d is in the line of another item", id)
 			}
 			want(!w.queuedAside, "wait %d is aside", id)
@@ -120,7 +131,7 @@ func (m *Machine) checkMachine() {
 			sessionsDue[s] = s.until
 		}
 		want(maps.Equal(elements[*wait](&s.waits), waits[s]), "waits of session %d", id)
-		want(maps.Equal(elements[*lease](&s.leases), leases[s]), "leases of session %d", id)
+		want(maps.Equal(elements[*grant](&s.grants), grants[s]), "leases of session %d", id)
 	}
 	checkHeap("sessions", &m.sessionsDue, sessionsDue)
 	keysDue := make(map[*keyed]int64)
@@ -145,6 +156,9 @@ func (m *Machine) checkMachine() {
 	}
 }
 
+// change is of what is used of a calendar's item.
+type change struct{ at, by int64 }
+
 func (m *Machine) checkPool(p *pool) {
 	want(m.byName[p.name] == p && p.spec.Name == p.name, "pool %s is not under its name", p.name)
 	want(!p.retired || len(p.items) > 0 || p.counts.waiting > 0, "pool %s should be gone", p.name)
@@ -161,42 +175,105 @@ func (m *Machine) checkPool(p *pool) {
 	want(placed == len(p.items) && removed == p.removed, "pool %s: %d items placed of %d, %d removed, counted %d", p.name, placed, len(p.items), removed, p.removed)
 
 	var c counts
+	seated := 0
 	held := make(map[string]int64)
 	byClass := make(map[*class][]*item)
 	for id, it := range p.items {
 		want(it.id == id && it.pool == p && !it.picked, "pool %s: item %s: %+v", p.name, id, it)
-		want(it.free == (it.lease == nil && it.state == ready && !it.draining), "pool %s: item %s free: %v", p.name, id, it.free)
-		want(!it.draining || it.lease != nil, "pool %s: item %s stays", p.name, id)
+		want(it.free == (it.available() > 0), "pool %s: item %s free: %v", p.name, id, it.free)
+		want(!it.draining || !it.idle(), "pool %s: item %s stays", p.name, id)
+		want((it.counter != nil) == (p.spec.Kind == Stock && it.quantity > 1), "pool %s: item %s has a counter: %v", p.name, id, it.counter)
+		want((it.times != nil) == (p.spec.Kind == Calendar), "pool %s: item %s has a calendar: %v", p.name, id, it.times)
+		if it.row != 0 {
+			seated++
+			want(p.hall.At(it.row, it.col) == it, "pool %s: item %s is not in its place", p.name, id)
+		}
 		byClass[it.class] = append(byClass[it.class], it)
+		has := make(map[*grant]int64)
+		for _, g := range m.grants {
+			for _, x := range g.parts {
+				if x.item == it {
+					has[g] += x.units
+					held[g.client] += x.units
+				}
+			}
+		}
 		switch {
-		case it.lease != nil:
-			want(m.leases[it.lease.id] == it.lease && slices.Contains(it.lease.items, it), "item %s is in a lease that does not know", id)
-			c.leased++
-			held[it.lease.client]++
+		case it.times != nil:
+			n := 0
+			var changes []change
+			for e := range it.times.Overlapping(-timeMax, timeMax) {
+				s := e.Value
+				want(has[s.grant] >= e.Units && e.Start == s.begin() && e.End == s.end(), "item %s is booked by a grant that does not know", id)
+				changes = append(changes, change{e.Start, e.Units}, change{e.End, -e.Units})
+				n++
+			}
+			want(n == it.times.Len(), "item %s: %d bookings, counted %d", id, n, it.times.Len())
+			// Ends come before beginnings at the same time.
+			slices.SortFunc(changes, func(a, b change) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.by, b.by)) })
+			use := int64(0)
+			for _, c := range changes {
+				use += c.by
+				want(c.at < m.now || use <= int64(it.quantity), "item %s is booked %d times at %d, its capacity is %d", id, use, c.at, it.quantity)
+			}
 			if it.draining {
 				c.draining++
 			}
-		case it.state == dirty:
-			c.dirty++
-		case it.state == quarantined:
-			c.quarantined++
+		case it.counter != nil:
+			var x counter
+			x.withheld = it.counter.withheld
+			for g, units := range has {
+				*x.of(g) += units
+			}
+			want(x == *it.counter && x.held+x.sold+x.withheld <= int64(it.quantity), "item %s of %d: %+v, counted %+v", id, it.quantity, x, *it.counter)
+			c.held, c.sold, c.withheld = c.held+int(x.held), c.sold+int(x.sold), c.withheld+int(x.withheld)
+			if it.draining {
+				c.draining += int(x.held + x.sold)
+			} else {
+				c.free += int(it.quantity) - int(x.held+x.sold+x.withheld)
+			}
+		case it.grant != nil:
+			want(m.grants[it.grant.id] == it.grant && has[it.grant] == 1 && len(has) == 1, "item %s is in a grant that does not know", id)
+			if it.grant.firm && p.spec.Kind != Lease {
+				c.sold++
+			} else {
+				c.held++
+			}
+			if it.draining {
+				c.draining++
+			}
 		default:
-			c.free++
-		}
-	}
-	due := make(map[*lease]int64)
-	for _, l := range m.leases {
-		if slices.ContainsFunc(l.items, func(it *item) bool { return it.pool == p }) {
-			c.leases++
-		}
-		if l.items[0].pool == p {
-			due[l] = l.expiresAt
-			if late := l.expiresAt <= m.now && p.due.entries[l.due-1].at == l.expiresAt; !l.told && l.noticeMs > 0 && !late {
-				due[l] -= l.noticeMs
+			want(len(has) == 0, "item %s does not know of its grant", id)
+			switch it.state {
+			case dirty:
+				c.dirty++
+			case quarantined:
+				c.quarantined++
+			case withheld:
+				c.withheld++
+			default:
+				c.free++
 			}
 		}
 	}
-	checkHeap("leases of "+p.name, &p.due, due)
+	want(seated == p.hall.Len(), "pool %s: %d seats have places, the hall knows %d", p.name, seated, p.hall.Len())
+	due := make(map[*grant]int64)
+	for _, g := range m.grants {
+		if slices.ContainsFunc(g.parts, func(x part) bool { return x.item.pool == p }) {
+			c.grants++
+		}
+		if g.parts[0].item.pool != p {
+			continue
+		}
+		if due[g] = g.expiresAt; g.expiresAt == 0 {
+			if due[g] = g.pastAt(); due[g] == 0 {
+				delete(due, g)
+			}
+		} else if late := g.expiresAt <= m.now && p.due.entries[g.due-1].at == g.expiresAt; !g.told && g.noticeMs > 0 && !late {
+			due[g] -= g.noticeMs
+		}
+	}
+	checkHeap("grants of "+p.name, &p.due, due)
 	queued := make(map[string]int)
 	inLines := make(map[*line]map[*wait]int)
 	var aside []*wait
@@ -250,18 +327,18 @@ func (m *Machine) checkPool(p *pool) {
 			if w == nil {
 				return 0
 			}
-			n := walk(w.left)
+			n := walk(w.Left)
 			want(last == nil || last.before(w) && !w.before(last), "line %q: wait %d is out of order", l.key, w.id)
 			last = w
 			all[w]++
-			n += 1 + walk(w.right)
+			n += 1 + walk(w.Right)
 			want(w.size == n, "line %q: wait %d has %d below, counted %d", l.key, w.id, n, w.size)
-			for _, x := range []*wait{w.left, w.right} {
-				want(x == nil || x.weight() <= w.weight(), "line %q: wait %d outweighs its parent", l.key, w.id)
+			for _, x := range []*wait{w.Left, w.Right} {
+				want(x == nil || x.Weight(0) <= w.Weight(0), "line %q: wait %d outweighs its parent", l.key, w.id)
 			}
 			return n
 		}
-		walk(l.root)
+		walk(l.Root)
 		want(len(all) > 0 && maps.Equal(all, inLines[l]), "line %q has other waits than say so", l.key)
 		delete(inLines, l)
 	}
@@ -287,18 +364,20 @@ func (m *Machine) checkPool(p *pool) {
 // check checks a class that should have these items.
 func (c *class) check(items []*item) {
 	want(c.live == len(items), "class %s: %d items, counted %d", c.text, len(items), c.live)
-	leaving, free := 0, 0
+	units, available, free := int64(0), int64(0), 0
 	for _, it := range items {
 		want(c.items[it.slot] == it, "class %s: item %s is not in its slot", c.text, it.id)
-		if it.draining {
-			leaving++
+		if !it.draining {
+			units += int64(it.quantity)
 		}
+		want(int64(it.listed) == it.available(), "class %s: item %s has %d, listed %d", c.text, it.id, it.available(), it.listed)
+		available += it.available()
 		if it.free {
 			free++
 			want(c.dense[it.densePos] == it, "class %s: item %s is not in dense", c.text, it.id)
 		}
 	}
-	want(leaving == c.leaving && free == len(c.dense), "class %s: leaving %d, counted %d; free %d, dense %d", c.text, leaving, c.leaving, free, len(c.dense))
+	want(units == c.units && available == c.available && free == len(c.dense), "class %s: %d units, counted %d; %d available, counted %d; free %d, dense %d", c.text, units, c.units, available, c.available, free, len(c.dense))
 	var last *item
 	for slot, it := range c.items {
 		bit := len(c.bits) > 0 && slot>>6 < len(c.bits[0]) && c.bits[0][slot>>6]>>(slot&63)&1 == 1

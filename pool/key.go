@@ -188,19 +188,34 @@ func (r *Reply) put(e *enc) {
 	e.string(string(failure.Code))
 	e.string(failure.Message)
 	e.uint(r.Rev)
-	e.uint(r.Lease)
+	e.uint(r.Grant)
 	e.uint(r.Token)
 	e.int(r.ExpiresAt)
 	e.uint(uint64(len(r.Items)))
+	more := len(r.Conflicts) > 0
 	for _, it := range r.Items {
 		e.string(it.Pool)
 		e.string(it.ID)
 		e.string(it.Labels)
 		e.string(it.Attrs)
+		more = more || it.Units != 1 || it.Span != Span{}
 	}
 	e.int(int64(r.Count))
 	e.int(int64(r.Other))
 	e.string(r.Cursor)
+	if !more {
+		return
+	}
+	for _, it := range r.Items {
+		e.uint(uint64(it.Units))
+		it.Span.put(e)
+	}
+	e.uint(uint64(len(r.Conflicts)))
+	for _, it := range r.Conflicts {
+		e.string(it.Pool)
+		e.string(it.ID)
+		it.Span.put(e)
+	}
 }
 
 func (r *Reply) get(d *dec) {
@@ -212,14 +227,26 @@ func (r *Reply) get(d *dec) {
 		r.Err.Message = message
 	}
 	r.Rev = d.uint()
-	r.Lease = d.uint()
+	r.Grant = d.uint()
 	r.Token = d.uint()
 	r.ExpiresAt = d.int()
 	r.Items = make([]Given, d.len())
 	for i := range r.Items {
-		r.Items[i] = Given{d.string(), d.string(), d.string(), d.string()}
+		r.Items[i] = Given{Pool: d.string(), ID: d.string(), Labels: d.string(), Attrs: d.string(), Units: 1}
 	}
 	r.Count = int(d.int())
 	r.Other = int(d.int())
 	r.Cursor = d.string()
+	if len(d.p) == 0 {
+		return
+	}
+	for i := range r.Items {
+		r.Items[i].Units = int64(d.uint())
+		r.Items[i].Span.get(d)
+	}
+	r.Conflicts = make([]Given, d.len())
+	for i := range r.Conflicts {
+		r.Conflicts[i].Pool, r.Conflicts[i].ID = d.string(), d.string()
+		r.Conflicts[i].Span.get(d)
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/kassa-go/kassa/pool/internal/seats"
 )
 
 // Config says how a Machine decides. The zero value of a field means its default. It is no part of the state: a history
@@ -26,7 +28,7 @@ type Machine struct {
 
 	pools    []*pool // by name
 	byName   map[string]*pool
-	leases   map[uint64]*lease
+	grants   map[uint64]*grant
 	waits    map[uint64]*wait
 	sessions map[uint64]*session
 	keys     map[keyName]*keyed
@@ -53,7 +55,10 @@ type Machine struct {
 
 // scratch is memory that is used again from one command to the next.
 type scratch struct {
-	picks    []*item
+	picks    []part
+	chosen   []part
+	seats    []*item
+	groups   []*seats.Group[*item]
 	wants    []resolved
 	cursor   cursor
 	body     enc
@@ -63,13 +68,13 @@ type scratch struct {
 	keyed    keyedEvent
 }
 
-// Owner is who a lease is for, as far as holding one while waiting for another goes.
+// Owner is who a grant is for, as far as holding one while waiting for another goes.
 type owner struct {
 	session uint64
 	name    string // in the place of session
 }
 
-type ownership struct{ leases, waits int }
+type ownership struct{ grants, waits int }
 
 // New returns an empty machine: Load and Loaded, then Replay, fill it with what was stored.
 func New(cfg Config) *Machine {
@@ -85,7 +90,7 @@ func New(cfg Config) *Machine {
 	m := &Machine{
 		cfg:         cfg,
 		byName:      make(map[string]*pool),
-		leases:      make(map[uint64]*lease),
+		grants:      make(map[uint64]*grant),
 		waits:       make(map[uint64]*wait),
 		sessions:    make(map[uint64]*session),
 		keys:        make(map[keyName]*keyed),
@@ -122,9 +127,10 @@ type Reply struct {
 	// Waiting, when not 0, is the number of the wait that the command has become: an Answer follows.
 	Waiting uint64
 
-	Lease, Token uint64
-	ExpiresAt    int64 // ms
+	Grant, Token uint64 // of a lease, a hold, a sale, a booking
+	ExpiresAt    int64  // ms; 0: it does not end by itself
 	Items        []Given
+	Conflicts    []Given // what a Book found booked already, and so did not book
 
 	Session uint64 // that was opened or resumed
 
@@ -140,20 +146,24 @@ type Given struct {
 	Pool, ID string
 	Labels   string // a JSON object; empty: none
 	Attrs    string // a JSON value; empty: none
+	Units    int64  // of its quantity
+	Span     Span   // of a calendar; zero: none
 }
 
 // Answer is the reply to a command that has waited.
 type Answer struct {
 	Wait    uint64
 	Session uint64 // 0: none
+	Kind    Kind   // as which it was asked for
 	Reply   Reply
 }
 
-// Notice is something that the holder of a lease is to be told.
+// Notice is something that a holder is to be told.
 type Notice struct {
+	Kind         Kind // as which it asked
 	Session      uint64
-	Lost         Cause // empty: the lease is about to end
-	Lease, Token uint64
+	Lost         Cause // empty: the grant is about to end
+	Grant, Token uint64
 	ExpiresAt    int64
 }
 
@@ -213,8 +223,8 @@ func (m *Machine) Load(key, value []byte) error {
 		r, err = m.loadItem(k, v)
 	case recSession:
 		r, err = m.loadSession(k, v)
-	case recLease:
-		r, err = m.loadLease(k, v)
+	case recGrant:
+		r, err = m.loadGrant(k, v)
 	case recWait:
 		r, err = m.loadWait(k, v)
 	case recKey:
@@ -249,11 +259,8 @@ func (m *Machine) Loaded(mark Mark) error {
 				return fmt.Errorf("pool: item %q of pool %q has a place that can not be", at.item.id, p.name)
 			}
 			at.item.class.join(at.item)
-			if at.item.draining {
-				at.item.class.leaving++
-			}
 			p.count(at.item, +1)
-			if at.item.ready() {
+			if at.item.available() > 0 {
 				byFreed = append(byFreed, at.item)
 			}
 		}
@@ -262,7 +269,7 @@ func (m *Machine) Loaded(mark Mark) error {
 			it.class.add(it)
 		}
 	}
-	m.linkLeases()
+	m.linkGrants()
 	for _, k := range m.keys {
 		if w := m.waits[k.wait]; k.until == 0 && (w == nil || w.keyed != k.keyName) {
 			return fmt.Errorf("pool: key %q waits for %d, which does not wait", k.keyName.key, k.wait)

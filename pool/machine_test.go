@@ -163,12 +163,12 @@ func TestLease(t *testing.T) {
 	if b.Token <= a.Token {
 		t.Fatalf("token %d after %d", b.Token, a.Token)
 	}
-	w.fails(&pool.Release{Lease: a.Lease, Token: b.Token}, pool.StaleToken)
-	w.must(&pool.Release{Lease: a.Lease, Token: a.Token})
-	w.fails(&pool.Release{Lease: a.Lease, Token: a.Token}, pool.StaleToken)
+	w.fails(&pool.Release{Grant: a.Grant, Token: b.Token}, pool.StaleToken)
+	w.must(&pool.Release{Grant: a.Grant, Token: a.Token})
+	w.fails(&pool.Release{Grant: a.Grant, Token: a.Token}, pool.StaleToken)
 	w.same()
 	w.tick(60_000)
-	w.fails(&pool.Renew{Lease: b.Lease, Token: b.Token}, pool.StaleToken)
+	w.fails(&pool.Renew{Grant: b.Grant, Token: b.Token}, pool.StaleToken)
 	if s, _ := w.m.Stats("p"); s.Free != 3 {
 		t.Fatalf("%+v", s)
 	}
@@ -194,14 +194,14 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 		}
 		waits = append(waits, r.Waiting)
 	}
-	w.must(&pool.Release{Lease: first.Lease, Token: first.Token})
+	w.must(&pool.Release{Grant: first.Grant, Token: first.Token})
 	for _, id := range waits {
 		answers, _ := w.m.TakeAnswers()
 		if len(answers) != 1 || answers[0].Wait != id || len(answers[0].Reply.Items) != 1 {
 			t.Fatalf("%+v", answers)
 		}
 		w.same()
-		w.must(&pool.Release{Lease: answers[0].Reply.Lease, Token: answers[0].Reply.Token})
+		w.must(&pool.Release{Grant: answers[0].Reply.Grant, Token: answers[0].Reply.Token})
 	}
 }
 

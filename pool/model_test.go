@@ -403,12 +403,12 @@ func (o *oracle) follow(ev *pool.Event) {
 	case "lease.granted":
 		o.granted(ev)
 	case "lease.renewed":
-		l := o.leases[ev.Lease]
+		l := o.leases[ev.Grant]
 		o.must(l != nil && l.expires > o.now && ev.ExpiresAt > o.now, "renewed: %+v of %+v", ev, l)
-		o.must(l.endsAt == 0 || ev.ExpiresAt <= l.endsAt, "lease %d lasts until %d, over %d", ev.Lease, ev.ExpiresAt, l.endsAt)
+		o.must(l.endsAt == 0 || ev.ExpiresAt <= l.endsAt, "lease %d lasts until %d, over %d", ev.Grant, ev.ExpiresAt, l.endsAt)
 		l.expires, l.told = ev.ExpiresAt, false
 	case "lease.expiring":
-		l := o.leases[ev.Lease]
+		l := o.leases[ev.Grant]
 		o.must(tick && l != nil && !l.told && l.notice > 0 && l.expires-l.notice <= o.now && l.expires > o.now, "%+v of %+v at %d", ev, l, o.now)
 		l.told = true
 		o.expiring++
@@ -630,19 +630,19 @@ func (o *oracle) granted(ev *pool.Event) {
 	for _, ref := range ev.Items {
 		it := o.item(ref)
 		o.must(it.free(), "%v is given out twice", ref)
-		it.lease = ev.Lease
+		it.lease = ev.Grant
 		l.attrs = append(l.attrs, it.attrs)
 		o.pools[ref.Pool].granted++
 	}
 	if ev.Wait != 0 {
-		o.must(ev.Lease == ev.Wait, "%+v", ev)
+		o.must(ev.Grant == ev.Wait, "%+v", ev)
 		p := o.pools[w.want[0].Pool]
 		p.turn = max(p.turn, w.turn)
 		o.ended[w.id] = "granted"
 		o.endWait(w)
 	}
-	o.must(o.leases[ev.Lease] == nil, "lease %d is there", ev.Lease)
-	o.leases[ev.Lease] = l
+	o.must(o.leases[ev.Grant] == nil, "lease %d is there", ev.Grant)
+	o.leases[ev.Grant] = l
 }
 
 func (l *oLease) cap(at int64) int64 {
@@ -664,7 +664,7 @@ func (o *oracle) noneSooner(w *oWait) {
 }
 
 func (o *oracle) released(ev *pool.Event, tick bool) {
-	l := o.leases[ev.Lease]
+	l := o.leases[ev.Grant]
 	o.must(l != nil && len(ev.Items) > 0, "%+v", ev)
 	switch pool.Cause(ev.Cause) {
 	case pool.RanOut:
@@ -685,9 +685,9 @@ func (o *oracle) released(ev *pool.Event, tick bool) {
 		c, ok := o.cmd.(*pool.Release)
 		o.must(ok && l.expires > o.now && pool.Outcome(ev.Outcome) == cmp.Or(c.Outcome, pool.Clean), "%+v of %+v", ev, l)
 		if c.Pool == "" {
-			o.must(c.Lease == ev.Lease && c.Token == l.token && len(ev.Items) == len(l.items), "%+v by %+v", ev, c)
+			o.must(c.Grant == ev.Grant && c.Token == l.token && len(ev.Items) == len(l.items), "%+v by %+v", ev, c)
 		} else {
-			o.must(slices.Equal(ev.Items, []pool.ItemRef{{Pool: c.Pool, ID: c.Item}}), "%+v by %+v", ev, c)
+			o.must(slices.Equal(ev.Items, []pool.ItemRef{{Pool: c.Pool, ID: c.Item, Units: 1}}), "%+v by %+v", ev, c)
 		}
 	}
 	if ev.Cause != string(pool.Returned) && l.session != 0 {
@@ -718,7 +718,7 @@ func (o *oracle) released(ev *pool.Event, tick bool) {
 		}
 	}
 	if len(l.items) == 0 {
-		delete(o.leases, ev.Lease)
+		delete(o.leases, ev.Grant)
 	}
 }
 
@@ -789,7 +789,7 @@ func (o *oracle) agrees(m *pool.Machine) {
 			switch {
 			case it.lease != 0:
 				state = "leased"
-				want.Leased++
+				want.Held++
 				if it.draining {
 					want.Draining++
 				}
@@ -800,13 +800,13 @@ func (o *oracle) agrees(m *pool.Machine) {
 			default:
 				want.Quarantined++
 			}
-			x := pool.ItemView{ID: id, State: state, Draining: it.draining, Labels: v.Labels, Attrs: it.attrs, Lease: it.lease, Broken: it.broken, Version: it.version}
+			x := pool.ItemView{ID: id, State: state, Draining: it.draining, Labels: v.Labels, Attrs: it.attrs, Grant: it.lease, Broken: it.broken, Version: it.version, Quantity: 1}
 			if l := o.leases[it.lease]; l != nil {
 				x.ExpiresAt, x.Client, x.Owner = l.expires, l.client, l.owner
 			}
 			o.must(v == x, "item %s of pool %s is %+v, want %+v", id, s.Pool, v, x)
 		}
-		want.Leases = len(leases)
+		want.Grants = len(leases)
 		o.must(s == want, "pool %s is %+v, want %+v", s.Pool, s, want)
 	}
 	for id, w := range o.waits {

@@ -197,7 +197,7 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		if rapid.IntRange(0, 4).Draw(rt, "byItem") == 0 {
 			c.Pool, c.Item = m.drawPool(), m.drawItem()
 		} else {
-			c.Lease, c.Token = lease()
+			c.Grant, c.Token = lease()
 		}
 		m.do(c)
 	}
@@ -216,7 +216,7 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		},
 		"renew": func(*rapid.T) {
 			c := &pool.Renew{Keyed: m.drawKeyed()}
-			c.Lease, c.Token = lease()
+			c.Grant, c.Token = lease()
 			if ttl := pick[int64](rt, "ttl", -1, 0, 3000); ttl >= 0 {
 				c.TTLMs = &ttl
 			}
@@ -395,10 +395,10 @@ func (o *oracle) same(r, first pool.Reply) {
 }
 
 func (o *oracle) grantedReply(r pool.Reply) {
-	l := o.leases[r.Lease]
+	l := o.leases[r.Grant]
 	o.must(l != nil && l.token == r.Token && l.expires == r.ExpiresAt && len(l.items) == len(r.Items), "%+v of %+v", r, l)
 	for i, g := range r.Items {
-		o.must(l.items[i] == pool.ItemRef{Pool: g.Pool, ID: g.ID} && g.Attrs == l.attrs[i], "%+v of %+v", r, l)
+		o.must(l.items[i] == pool.ItemRef{Pool: g.Pool, ID: g.ID, Units: 1} && g.Attrs == l.attrs[i], "%+v of %+v", r, l)
 	}
 }
 
@@ -423,7 +423,7 @@ func (m *model) follow() {
 		}
 		o.must(got == o.ended[a.Wait] && a.Reply.Rev <= o.rev, "answer %+v, want %s", a, o.ended[a.Wait])
 		if got == "granted" {
-			if o.leases[a.Reply.Lease] != nil { // else it is over already
+			if o.leases[a.Reply.Grant] != nil { // else it is over already
 				o.grantedReply(a.Reply)
 			}
 		}

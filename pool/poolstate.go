@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"github.com/kassa-go/kassa/pool/internal/seats"
 )
 
 // pool is a set of items, and who waits for them.
@@ -14,23 +16,25 @@ type pool struct {
 	retired bool   // no longer configured: it gives nothing out, and goes with its last item
 	ordinal uint64 // the last that an item was given
 	turn    uint64 // that of the wait served last; see wait.turn
-	granted uint64 // items, ever
+	granted uint64 // units, ever
 
-	// What follows is made of the records of items, leases and waits.
+	// What follows is made of the records of items, grants and waits.
 	items    map[string]*item
 	order    []place // the items by ordinal
 	removed  int     // places without an item
 	classes  []*class
 	byLabels map[string]*class
 	matching map[string][]*class // by a selector's text, as far as they were asked for
-	due      dueHeap[lease]      // the leases whose first item is of this pool
+	due      dueHeap[grant]      // the grants whose first part is of this pool
+	hall     seats.Hall[*item]   // where the seats are
 
 	lines     map[string]*line // by the selector's text; each has a wait, at least
 	itemLines map[*item]*line
+	bestLines int     // of lines, those for best seats
 	complex   []*wait // waits for this pool that are in no line, in order
 	again     bool    // it is in Machine.relookAside
 
-	held   map[string]int64 // items by client; nil: the pool has no quota
+	held   map[string]int64 // units that its grants have, by client; nil: the pool has no quota
 	queued map[string]int   // waits whose turn is taken here, by client
 
 	counts counts
@@ -41,10 +45,10 @@ type place struct {
 	item    *item // nil: it has left
 }
 
-// counts are of items, but for the last two.
+// counts are of units of items, but for the last two. draining are held or sold, too.
 type counts struct {
-	free, leased, dirty, quarantined, draining int
-	leases, waiting                            int
+	free, held, sold, dirty, quarantined, withheld, draining int
+	grants, waiting                                          int
 }
 
 func newPool(name string) *pool {
@@ -53,7 +57,7 @@ func newPool(name string) *pool {
 		items:     make(map[string]*item),
 		byLabels:  make(map[string]*class),
 		matching:  make(map[string][]*class),
-		due:       dueHeap[lease]{place: func(l *lease) *int32 { return &l.due }},
+		due:       dueHeap[grant]{place: func(g *grant) *int32 { return &g.due }},
 		lines:     make(map[string]*line),
 		itemLines: make(map[*item]*line),
 		queued:    make(map[string]int),
@@ -73,6 +77,7 @@ func (p *pool) value(e *enc) {
 	e.uint(p.ordinal)
 	e.uint(p.turn)
 	e.uint(p.granted)
+	p.spec.putMore(e)
 }
 
 func (s *Spec) put(e *enc) {
@@ -101,6 +106,26 @@ func (s *Spec) numbers() [8]*int64 {
 	return [8]*int64{&s.TTLMs, &s.TTLMaxMs, &s.LifetimeMaxMs, &s.ExpiringMs, &s.WaitMaxMs, &s.WaitersMax, &s.QuotaMax, &s.QuarantineAfter}
 }
 
+// putMore appends what leases have no need of, as the last of what it is put to.
+func (s *Spec) putMore(e *enc) {
+	if s.Kind == Lease {
+		return
+	}
+	for _, v := range s.more() {
+		e.int(*v)
+	}
+}
+
+func (s *Spec) getMore(d *dec) {
+	for _, v := range s.more() {
+		*v = d.int()
+	}
+}
+
+func (s *Spec) more() [7]*int64 {
+	return [7]*int64{&s.FocusRow, &s.FocusCol, &s.SetupMs, &s.CleanupMs, &s.SlotMaxMs, &s.HorizonMs, &s.KeepMs}
+}
+
 func (m *Machine) loadPool(key, value *dec) (record, error) {
 	p := newPool(string(key.p))
 	p.spec.Name = p.name
@@ -109,6 +134,7 @@ func (m *Machine) loadPool(key, value *dec) (record, error) {
 	p.ordinal = value.uint()
 	p.turn = value.uint()
 	p.granted = value.uint()
+	p.spec.getMore(value)
 	if m.byName[p.name] != nil {
 		return nil, errTwice
 	}
@@ -187,19 +213,19 @@ func (p *pool) match(s Selector, text string) []*class {
 	return classes
 }
 
-// capacity returns how many items of the classes there are that do not leave, and how many of these are free.
-func capacity(classes []*class) (items, free int) {
+// capacity returns how many units the classes have that do not leave, and how many of these are free.
+func capacity(classes []*class) (units, free int) {
 	for _, c := range classes {
-		items += c.live - c.leaving
-		free += len(c.dense)
+		units += int(c.units)
+		free += int(c.available)
 	}
-	return items, free
+	return units, free
 }
 
-// enough reports whether n items of the classes are free.
+// enough reports whether n units of the classes are free.
 func enough(classes []*class, n int) bool {
 	for _, c := range classes {
-		if n -= len(c.dense); n <= 0 {
+		if n -= int(c.available); n <= 0 {
 			return true
 		}
 	}
@@ -207,15 +233,10 @@ func enough(classes []*class, n int) bool {
 }
 
 // enter puts an item into its place in the order, its class, and the counts.
-func (p *pool) enter(it *item) {
+func (p *pool) enter(it *item, rev uint64) {
 	it.class.join(it)
-	if it.draining {
-		it.class.leaving++
-	}
 	p.count(it, +1)
-	if it.ready() {
-		it.class.add(it)
-	}
+	p.relist(it, rev)
 }
 
 // exit is the reverse, for an item that leaves or changes its class.
@@ -224,30 +245,76 @@ func (p *pool) exit(it *item) {
 		it.class.remove(it)
 	}
 	p.count(it, -1)
-	if it.draining {
-		it.class.leaving--
-	}
 	it.class.leave(it)
 }
 
-func (it *item) ready() bool { return it.lease == nil && it.state == ready && !it.draining }
+// relist has an item stand among the free ones of its class, or not, as it is now. It follows each change of that.
+func (p *pool) relist(it *item, rev uint64) {
+	n := it.available()
+	switch {
+	case n == 0 && it.free:
+		it.class.remove(it)
+	case n > 0 && !it.free:
+		it.freedRev = rev
+		it.class.add(it)
+	case n > 0:
+		it.class.available += n - int64(it.listed)
+		it.listed = int32(n)
+	}
+}
 
 // count counts an item in or out; before and after each change of what it is counted by.
 func (p *pool) count(it *item, by int) {
 	c := &p.counts
-	switch {
-	case it.lease != nil:
-		c.leased += by
+	if c2 := it.counter; c2 != nil {
+		c.held += by * int(c2.held)
+		c.sold += by * int(c2.sold)
+		c.withheld += by * int(c2.withheld)
+		c.free += by * int(it.available())
 		if it.draining {
-			c.draining += by
+			c.draining += by * int(c2.held+c2.sold)
 		}
+		return
+	}
+	switch {
+	case it.sold():
+		c.sold += by
+	case it.grant != nil:
+		c.held += by
+	case it.times != nil:
 	case it.state == dirty:
 		c.dirty += by
 	case it.state == quarantined:
 		c.quarantined += by
+	case it.state == withheld:
+		c.withheld += by
 	default:
 		c.free += by
 	}
+	if it.draining {
+		c.draining += by
+	}
+}
+
+// setDraining has an item leave when it comes back, or stay after all.
+func (p *pool) setDraining(it *item, draining bool, rev uint64) {
+	if it.draining == draining {
+		return
+	}
+	p.count(it, -1)
+	it.class.units -= it.weight()
+	it.draining = draining
+	it.class.units += it.weight()
+	p.count(it, +1)
+	p.relist(it, rev)
+}
+
+// weight is what an item contributes to the units of its class.
+func (it *item) weight() int64 {
+	if it.draining {
+		return 0
+	}
+	return int64(it.quantity)
 }
 
 // place returns the index in order of the first item with at least this ordinal.

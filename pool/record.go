@@ -30,7 +30,7 @@ const (
 	recPool byte = 'b' + iota
 	recItem
 	recSession
-	recLease
+	recGrant
 	recWait
 	recKey
 )

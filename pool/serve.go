@@ -37,10 +37,10 @@ func (m *Machine) serveItem(it *item) {
 	}
 }
 
-// serveItems looks who gets items that have become free at once.
-func (m *Machine) serveItems(items []*item) {
-	if len(items) == 1 {
-		m.serveItem(items[0])
+// serveParts looks who gets what has come back at once.
+func (m *Machine) serveParts(parts []part) {
+	if len(parts) == 1 && parts[0].span == nil {
+		m.serveItem(parts[0].item)
 		return
 	}
 	var lines []*line
@@ -51,8 +51,9 @@ func (m *Machine) serveItems(items []*item) {
 		seen[x] = true
 		return !was
 	}
-	for _, it := range items {
-		if !it.free {
+	for _, at := range parts {
+		it := at.item
+		if !it.free && at.span == nil {
 			continue
 		}
 		if l := it.pool.itemLines[it]; l != nil {
@@ -102,26 +103,32 @@ func (w *wait) sooner(x *wait) bool {
 
 // servable returns the first wait of l if it can be met and comes before best, else best.
 func (m *Machine) servable(l *line, best *wait) *wait {
-	if l == nil || l.root == nil {
+	if l == nil || l.Root == nil {
 		return best
 	}
 	w := l.first()
 	if best != nil && best.before(w) {
 		return best
 	}
-	if l.item != nil {
-		if !l.item.free {
+	count := int(w.wants[0].Count)
+	switch {
+	case l.item != nil:
+		if l.item.available() < max(1, int64(count)) {
 			return best
 		}
-	} else if !enough(l.classes, int(w.wants[0].Count)) {
+	case !enough(l.classes, count):
 		return best
+	case l.best != "":
+		if m.resolveWait(w) == nil && !m.pick(w.resolved, w.strategy) {
+			return best
+		}
 	}
 	return w
 }
 
 // servableAside reports whether a wait that is in no line can be met.
 func (m *Machine) servableAside(w *wait) bool {
-	if b := w.blocker; b != nil && b.lease != nil || m.resolveWait(w) != nil {
+	if b := w.blocker; b != nil && b.grant != nil || m.resolveWait(w) != nil {
 		return false
 	}
 	if m.pick(w.resolved, w.strategy) {
@@ -130,7 +137,7 @@ func (m *Machine) servableAside(w *wait) bool {
 	w.blocker = nil
 	for i := range w.resolved {
 		for _, it := range w.resolved[i].ids {
-			if it.lease != nil {
+			if it.grant != nil {
 				w.blocker = it
 				return false
 			}
@@ -157,8 +164,8 @@ func (m *Machine) serve(w *wait) {
 		panic("pool: a wait that could be served can not")
 	}
 	r, l := Reply{}, w.line
-	m.grant(w.id, &w.request, w.resolved, &r)
-	if l != nil && l.item == nil && l.root != nil {
+	m.give(w.id, &w.request, w.resolved, &r)
+	if l != nil && l.item == nil && l.Root != nil {
 		// What has left while the next was not the first yet may make it one that waits in vain.
 		if items, _ := capacity(l.classes); items < int(l.first().wants[0].Count) {
 			m.lookAgain(l)
@@ -167,7 +174,7 @@ func (m *Machine) serve(w *wait) {
 	if w.keyed.key != "" {
 		m.settleKey(w.keyed, &r)
 	}
-	m.answers = append(m.answers, Answer{Wait: w.id, Session: w.session, Reply: r})
+	m.answers = append(m.answers, Answer{Wait: w.id, Session: w.session, Kind: w.kind, Reply: r})
 }
 
 // resolveWait says what a wait's names stand for now, or why it can not be met any more.
@@ -185,7 +192,7 @@ func (m *Machine) resolveWait(w *wait) *Error {
 
 // serveLine serves a line as far as it can be, and tells its first that what it wants is leaving, if so.
 func (m *Machine) serveLine(l *line) {
-	for n := 0; l.root != nil; n++ {
+	for n := 0; l.Root != nil; n++ {
 		if n == serveMax {
 			m.lookAgain(l)
 			return
@@ -213,7 +220,7 @@ func (m *Machine) serveBehind(w *wait) {
 		return
 	}
 	want := &w.wants[0]
-	l := p.lines[want.Select.text()]
+	l := p.lines[lineKey(want.Select.text(), want.Best)]
 	if len(want.IDs) == 1 {
 		l = p.itemLines[p.items[want.IDs[0]]]
 	}
@@ -266,7 +273,7 @@ func (m *Machine) serveAside(p *pool) {
 
 // lookAgain has Tick look at a line.
 func (m *Machine) lookAgain(l *line) {
-	if !l.again && l.root != nil {
+	if !l.again && l.Root != nil {
 		l.again = true
 		m.relook = append(m.relook, l)
 	}

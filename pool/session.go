@@ -17,9 +17,9 @@ type session struct {
 	graceMs int64  // how long it outlives its connection
 	until   int64  // when it ends; 0: it is connected
 
-	// What follows is made of the records of waits and leases.
+	// What follows is made of the records of waits and grants.
 	waits  list.List // of *wait
-	leases list.List // of *lease, those that do not outlive it
+	grants list.List // of *grant, those that do not outlive it
 	due    int32
 }
 
@@ -220,7 +220,7 @@ func (ev *sessionResumed) apply(m *Machine) error {
 
 func (ev *sessionResumed) describe(e *Event) { e.Type, e.Session = "session.resumed", ev.session }
 
-// sessionEnded is emitted when the session has neither waits, nor leases that go with it.
+// sessionEnded is emitted when the session has neither waits, nor grants that go with it.
 type sessionEnded struct{ session uint64 }
 
 func (*sessionEnded) kind() byte    { return evSessionEnded }
@@ -232,8 +232,8 @@ func (ev *sessionEnded) apply(m *Machine) error {
 	if err != nil {
 		return err
 	}
-	if s.waits.Len() > 0 || s.leases.Len() > 0 {
-		return fmt.Errorf("session %d still has waits or leases", s.id)
+	if s.waits.Len() > 0 || s.grants.Len() > 0 {
+		return fmt.Errorf("session %d still has waits or grants", s.id)
 	}
 	m.drop(s)
 	m.sessionsDue.remove(s)

@@ -4,15 +4,51 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/kassa-go/kassa/pool/internal/seats"
 )
 
 // Kind says what a pool's items are for. It never changes.
 type Kind string
 
-// Lease is the kind whose items are given out and come back.
-const Lease Kind = "lease"
+// The kinds.
+const (
+	Lease    Kind = "lease"    // items are given out for a time, and come back
+	Stock    Kind = "stock"    // seats and the like are held for a time, and sold
+	Calendar Kind = "calendar" // rooms and the like are booked from one moment to another
+)
+
+var kinds = [...]Kind{Lease, Stock, Calendar}
+
+func (k Kind) code() byte { return byte(max(0, slices.Index(kinds[:], k))) }
+
+func kindOf(code byte) Kind {
+	if int(code) < len(kinds) {
+		return kinds[code]
+	}
+	return Lease
+}
+
+// put appends a kind, as the last of an event: nothing for Lease.
+func (k Kind) put(e *enc) {
+	if k != Lease {
+		e.byte(k.code())
+	}
+}
+
+// grantName is what clients call a grant that was asked for as a kind.
+func (k Kind) grantName() string {
+	switch k {
+	case Stock:
+		return "hold"
+	case Calendar:
+		return "booking"
+	}
+	return "lease"
+}
 
 // Strategy says which of the free items that match is given out.
 type Strategy string
@@ -29,9 +65,10 @@ type Outcome string
 
 // The outcomes.
 const (
-	Clean  Outcome = "clean"  // ready for the next
-	Dirty  Outcome = "dirty"  // to be cleaned before it is given out again
-	Broken Outcome = "broken" // as clean, but counted: so many in a row, and it is quarantined
+	Clean    Outcome = "clean"    // ready for the next
+	Dirty    Outcome = "dirty"    // to be cleaned before it is given out again
+	Broken   Outcome = "broken"   // as clean, but counted: so many in a row, and it is quarantined
+	Withheld Outcome = "withheld" // of stock that is refunded: not for sale again, until an operator says so
 )
 
 // OnDisconnect says what becomes of a lease when its session ends.
@@ -63,6 +100,15 @@ type Spec struct {
 
 	QuarantineAfter int64  // broken releases in a row: 3
 	Seed            uint64 // of Random
+
+	// Of Stock: what the best seats are nearest to, in hundredths of a row and of a column. 0: the middle of the first row.
+	FocusRow, FocusCol int64
+
+	// Of Calendar.
+	SetupMs, CleanupMs int64 // kept free before each booking, and after it: 0
+	SlotMaxMs          int64 // the longest booking: 31 days
+	HorizonMs          int64 // how far ahead bookings may begin: 732 days
+	KeepMs             int64 // how long a booking is kept once it is past: 86,400,000 (a day)
 }
 
 // Limits that no configuration changes.
@@ -80,9 +126,17 @@ const (
 	linesMax       = 1024   // different selectors that are waited for in a pool
 	complexMax     = 1024   // waits for several pools, or for several items by ID
 	sessionWaits   = 4096   // waits of one session
-	durationMaxMs  = int64(366 * 24 * 3600 * 1000)
+	dayMs          = int64(24 * 3600 * 1000)
+	durationMaxMs  = 366 * dayMs
 	priorityMax    = 1000
 	waitersDefault = 100_000
+
+	PlaceMax     = seats.PlaceMax // rows of a hall, and columns
+	quantityMax  = 1 << 30        // units of an item
+	RoomsMax     = 4096           // items of a calendar
+	bestMax      = 100            // best seats in one request
+	bestLinesMax = 64             // different selections of best seats that are waited for in a pool
+	spansMax     = 512            // times that one request books
 )
 
 // withDefaults returns s with its zero fields filled in, or what is wrong with it.
@@ -110,15 +164,34 @@ func (s Spec) withDefaults() (Spec, error) {
 	if s.OnDisconnect == "" {
 		s.OnDisconnect = Keep
 	}
-	def(&s.TTLMs, 60_000)
-	def(&s.TTLMaxMs, max(s.TTLMs, 24*3600*1000))
+	if s.Kind == Lease {
+		def(&s.TTLMs, 60_000)
+		def(&s.TTLMaxMs, max(s.TTLMs, dayMs))
+	} else { // what is held for a while may be sold, or booked, at its end
+		def(&s.TTLMs, 600_000)
+		def(&s.TTLMaxMs, max(s.TTLMs, 3_600_000))
+		def(&s.LifetimeMaxMs, s.TTLMaxMs)
+	}
+	if s.Kind == Calendar {
+		def(&s.SlotMaxMs, 31*dayMs)
+		def(&s.HorizonMs, 732*dayMs)
+		def(&s.KeepMs, dayMs)
+	}
 	def(&s.ExpiringMs, 10_000)
 	def(&s.WaitMaxMs, 300_000)
 	def(&s.WaitersMax, waitersDefault)
 	def(&s.QuarantineAfter, 3)
 	switch {
-	case s.Kind != Lease:
-		return bad("there is no kind %q, only lease", s.Kind)
+	case !slices.Contains(kinds[:], s.Kind):
+		return bad("there is no kind %q: want lease, stock or calendar", s.Kind)
+	case s.Kind != Lease && (s.OnExpiry != Clean || s.QuarantineAfter != 3):
+		return bad("onExpiry and quarantineAfter are for pools of kind lease")
+	case s.Kind != Lease && s.OnDisconnect == ReleaseDirtyOnEnd:
+		return bad("onDisconnect is dirty, which is for pools of kind lease")
+	case s.Kind != Stock && (s.FocusRow != 0 || s.FocusCol != 0):
+		return bad("focus is for pools of kind stock")
+	case s.Kind != Calendar && (s.SetupMs != 0 || s.CleanupMs != 0 || s.SlotMaxMs != 0 || s.HorizonMs != 0 || s.KeepMs != 0):
+		return bad("setup, cleanup, slotMax, horizon and keep are for pools of kind calendar")
 	case !s.Strategy.valid():
 		return bad("strategy is %q: want first, lru or random", s.Strategy)
 	case s.OnExpiry != Clean && s.OnExpiry != Dirty:
@@ -136,6 +209,9 @@ func (s Spec) withDefaults() (Spec, error) {
 		{"ttl", s.TTLMs, durationMaxMs}, {"ttlMax", s.TTLMaxMs, durationMaxMs}, {"lifetimeMax", s.LifetimeMaxMs, durationMaxMs},
 		{"expiring", s.ExpiringMs, durationMaxMs}, {"waitMax", s.WaitMaxMs, durationMaxMs},
 		{"waitersMax", s.WaitersMax, 1_000_000}, {"quota", s.QuotaMax, 1 << 31}, {"quarantineAfter", s.QuarantineAfter, math.MaxUint16},
+		{"the row of focus", s.FocusRow, 100 * PlaceMax}, {"the column of focus", s.FocusCol, 100 * PlaceMax},
+		{"setup", s.SetupMs, dayMs}, {"cleanup", s.CleanupMs, dayMs}, {"slotMax", s.SlotMaxMs, durationMaxMs},
+		{"horizon", s.HorizonMs, 100 * durationMaxMs}, {"keep", s.KeepMs, 100 * durationMaxMs},
 	} {
 		if v.ms < 0 || v.ms > v.max {
 			return bad("%s is %d: want 0 to %d", v.name, v.ms, v.max)
@@ -165,6 +241,9 @@ type ItemSpec struct {
 	ID     string
 	Labels map[string]string // to select it by
 	Attrs  json.RawMessage   // what its holder is told: any JSON value; nil: nothing
+
+	Quantity int64 // of stock: units to sell; of a calendar: how many may be used at once. 0: 1
+	Row, Col int64 // of stock: where a seat is. Seats at consecutive columns of a row are neighbours. 0: it has no place
 }
 
 // Check says what is wrong with s, as Fill would.
@@ -191,7 +270,30 @@ func (s *ItemSpec) Check() error {
 	if s.Attrs != nil && !json.Valid(s.Attrs) {
 		return &Error{BadPayload, fmt.Sprintf("the attrs of item %q are not JSON", s.ID)}
 	}
+	switch {
+	case s.Quantity < 0 || s.Quantity > quantityMax:
+		return &Error{BadPayload, fmt.Sprintf("the quantity of item %q is %d: want 1 to %d", s.ID, s.Quantity, quantityMax)}
+	case s.Row < 0 || s.Row > PlaceMax || s.Col < 0 || s.Col > PlaceMax || (s.Row == 0) != (s.Col == 0):
+		return &Error{BadPayload, fmt.Sprintf("item %q is in row %d, column %d: want both, 1 to %d", s.ID, s.Row, s.Col, PlaceMax)}
+	case s.Row != 0 && s.Quantity > 1:
+		return &Error{BadPayload, fmt.Sprintf("item %q has a place and a quantity of %d: a seat is sold once", s.ID, s.Quantity)}
+	}
 	return nil
+}
+
+// checkFor says what is wrong with s in a pool of a kind.
+func (s *ItemSpec) checkFor(kind Kind) *Error {
+	switch {
+	case kind == Lease && s.Quantity > 1:
+		return &Error{BadPayload, fmt.Sprintf("item %q has a quantity of %d: in a pool of kind lease each item is one", s.ID, s.Quantity)}
+	case kind != Stock && s.Row != 0:
+		return &Error{BadPayload, fmt.Sprintf("item %q has a row and a column, which are for pools of kind stock", s.ID)}
+	}
+	return nil
+}
+
+func (s *ItemSpec) shape() shape {
+	return shape{max(1, int32(s.Quantity)), int32(s.Row), int32(s.Col)}
 }
 
 // Check says what is wrong with s, as Configure would.

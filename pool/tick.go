@@ -2,7 +2,7 @@ package pool
 
 import "fmt"
 
-// Tick does what is due at time now, in ms, in at most about budget steps: leases, waits, sessions and keys end. It reports
+// Tick does what is due at time now, in ms, in at most about budget steps: grants, waits, sessions and keys end. It reports
 // whether there is more to do.
 func (m *Machine) Tick(now int64, budget int) (more bool) {
 	m.advance(now)
@@ -19,14 +19,14 @@ func (m *Machine) Tick(now int64, budget int) (more bool) {
 func (m *Machine) step() bool {
 	at := m.now + 1
 	var (
-		l *lease
+		g *grant
 		w *wait
 		s *session
 		k *keyed
 	)
 	for _, p := range m.pools {
 		if x, t := p.due.first(); x != nil && t < at {
-			l, at = x, t
+			g, at = x, t
 		}
 	}
 	if x, t := m.waitsDue.first(); x != nil && t < at {
@@ -49,8 +49,8 @@ func (m *Machine) step() bool {
 		m.giveUp(w, &Error{WaitTimeout, fmt.Sprintf("nothing that matches came free within %d ms", w.until-w.since)})
 		m.serveBehind(w)
 		return true
-	case l != nil:
-		m.leaseDue(l, at)
+	case g != nil:
+		m.grantDue(g, at)
 		return true
 	}
 	if len(m.relook) > 0 {
@@ -70,26 +70,35 @@ func (m *Machine) step() bool {
 	return false
 }
 
-// leaseDue does what was due at at for a lease: to tell its holder, or to end it.
-func (m *Machine) leaseDue(l *lease, at int64) {
-	if l.expiresAt > m.now {
-		m.notices = append(m.notices, Notice{Session: l.session, Lease: l.id, Token: l.token, ExpiresAt: l.expiresAt})
-		m.emit(&expiring{l.id})
+// grantDue does what was due at at for a grant: to tell its holder, to end it, or to let go of bookings that are past.
+func (m *Machine) grantDue(g *grant, at int64) {
+	if g.expiresAt == 0 {
+		m.letGo(g)
 		return
 	}
-	if at < l.expiresAt { // it is too late to tell; and its end comes behind what was due before it
-		l.items[0].pool.due.set(l, l.id, l.expiresAt)
+	if g.expiresAt > m.now {
+		m.notices = append(m.notices, Notice{Kind: g.kind, Session: g.session, Grant: g.id, Token: g.token, ExpiresAt: g.expiresAt})
+		m.emit(&expiring{g.id, g.kind})
+		return
+	}
+	if at < g.expiresAt { // it is too late to tell; and its end comes behind what was due before it
+		g.parts[0].item.pool.due.set(g, g.id, g.expiresAt)
 		return
 	}
 	// Each item comes back as its pool says; together, where they say the same.
-	outcome := l.items[0].pool.spec.OnExpiry
-	var items []*item
-	for _, it := range l.items {
-		if it.pool.spec.OnExpiry == outcome {
-			items = append(items, it)
+	var outcome Outcome
+	parts := m.scratch.chosen[:0]
+	for i := range g.parts {
+		p := &g.parts[i]
+		says := p.item.pool.spec.OnExpiry
+		if !g.temporary(p) || len(parts) > 0 && says != outcome {
+			continue
 		}
+		outcome = says
+		parts = append(parts, *p)
 	}
-	m.release(l, items, outcome, RanOut)
+	m.scratch.chosen = parts
+	m.release(g, parts, outcome, RanOut)
 }
 
 // endSession does one step of the end of a session whose grace time is over.
@@ -100,13 +109,15 @@ func (m *Machine) endSession(s *session) {
 		m.serveBehind(w)
 		return
 	}
-	if e := s.leases.Front(); e != nil {
-		l := e.Value.(*lease)
+	if e := s.grants.Front(); e != nil {
+		g := e.Value.(*grant)
 		outcome := Clean
-		if l.onDisconnect == ReleaseDirtyOnEnd {
+		if g.onDisconnect == ReleaseDirtyOnEnd {
 			outcome = Dirty
 		}
-		m.release(l, l.items, outcome, Disconnected)
+		parts, _ := g.choose(m.scratch.chosen[:0], nil, "released", g.temporary)
+		m.scratch.chosen = parts
+		m.release(g, parts, outcome, Disconnected)
 		return
 	}
 	m.emit(&sessionEnded{session: s.id})

@@ -12,20 +12,25 @@ import (
 
 // Stats counts what a pool has.
 type Stats struct {
-	Pool                                              string
-	Kind                                              Kind
-	Retired                                           bool
-	Items, Free, Leased, Dirty, Quarantined, Draining int // Draining are leased, too
-	Leases, Waiting                                   int
-	Granted                                           uint64 // items, ever
+	Pool    string
+	Kind    Kind
+	Retired bool
+	Items   int
+
+	// Of units; of a lease's items each is one. A calendar has none, but by time. Held are in a lease or a hold; Draining are
+	// held or sold, too.
+	Free, Held, Sold, Dirty, Quarantined, Withheld, Draining int
+
+	Grants, Waiting int    // leases, holds, sales, bookings; requests
+	Granted         uint64 // units, ever
 }
 
 func (p *pool) stats() Stats {
 	c := &p.counts
 	return Stats{
 		Pool: p.name, Kind: p.spec.Kind, Retired: p.retired,
-		Items: len(p.items), Free: c.free, Leased: c.leased, Dirty: c.dirty, Quarantined: c.quarantined, Draining: c.draining,
-		Leases: c.leases, Waiting: c.waiting, Granted: p.granted,
+		Items: len(p.items), Free: c.free, Held: c.held, Sold: c.sold, Dirty: c.dirty, Quarantined: c.quarantined, Withheld: c.withheld,
+		Draining: c.draining, Grants: c.grants, Waiting: c.waiting, Granted: p.granted,
 	}
 }
 
@@ -60,14 +65,20 @@ func (m *Machine) ListPools(limit int, cursor string) ([]Stats, string) {
 // ItemView is an item as a list shows it.
 type ItemView struct {
 	ID            string
-	State         string // free, leased, dirty, quarantined
+	State         string // free, leased, dirty, quarantined; of stock: available, held, sold, withheld; of a calendar: open
 	Draining      bool
 	Labels, Attrs string // JSON; empty: none
-	Lease         uint64 // 0: none
+	Grant         uint64 // that it is in, where there can be one only; 0: none
 	ExpiresAt     int64
 	Client, Owner string
 	Broken        int
 	Version       uint64
+
+	Row, Col int   // of a seat; 0: it has no place
+	Quantity int64 // units
+	// Of a quantity above 1, in stock.
+	Available, Held, Sold, Withheld int64
+	Bookings                        int // of a calendar
 }
 
 // ListItems appends up to limit items of a pool to page, in its order, from cursor on, and returns the cursor of the next
@@ -96,12 +107,17 @@ func (m *Machine) ListItems(page []ItemView, name string, limit int, cursor stri
 
 func (it *item) view() ItemView {
 	v := ItemView{
-		ID: it.id, State: it.state.String(), Draining: it.draining, Labels: it.class.text, Attrs: it.attrs,
-		Broken: int(it.broken), Version: it.version,
+		ID: it.id, State: it.status(), Draining: it.draining, Labels: it.class.text, Attrs: it.attrs,
+		Broken: int(it.broken), Version: it.version, Row: int(it.row), Col: int(it.col), Quantity: int64(it.quantity),
 	}
-	if l := it.lease; l != nil {
-		v.State = "leased"
-		v.Lease, v.ExpiresAt, v.Client, v.Owner = l.id, l.expiresAt, l.client, l.owner
+	if g := it.grant; g != nil {
+		v.Grant, v.ExpiresAt, v.Client, v.Owner = g.id, g.expiresAt, g.client, g.owner
+	}
+	if c := it.counter; c != nil {
+		v.Available, v.Held, v.Sold, v.Withheld = it.available(), c.held, c.sold, c.withheld
+	}
+	if it.times != nil {
+		v.Bookings = it.times.Len()
 	}
 	return v
 }
@@ -121,7 +137,7 @@ type Explanation struct {
 type Blocked struct {
 	Pool              string
 	Want, Match, Free int
-	Lease             uint64 // whose end comes first of those in the way, as far as that is known; 0: none
+	Grant             uint64 // whose end comes first of those in the way, as far as that is known; 0: none
 	FreeAt            int64  // when it ends, unless it is renewed
 	Leaving           bool   // what it wants is leaving
 }
@@ -155,8 +171,8 @@ func (m *Machine) Explain(id uint64) (Explanation, error) {
 		b.inTheWay(r)
 		x.Blocked = append(x.Blocked, b)
 		fmt.Fprintf(&text, "; pool %s: %d wanted, %d match, %d of them free", b.Pool, b.Want, b.Match, b.Free)
-		if b.Lease != 0 {
-			fmt.Fprintf(&text, ", lease %d ends at %d unless it is renewed", b.Lease, b.FreeAt)
+		if b.Grant != 0 {
+			fmt.Fprintf(&text, ", lease %d ends at %d unless it is renewed", b.Grant, b.FreeAt)
 		}
 	}
 	if err != nil {
@@ -168,33 +184,36 @@ func (m *Machine) Explain(id uint64) (Explanation, error) {
 }
 
 func (b *Blocked) inTheWay(r *resolved) {
-	note := func(l *lease) {
-		if l != nil && (b.FreeAt == 0 || l.expiresAt < b.FreeAt) {
-			b.Lease, b.FreeAt = l.id, l.expiresAt
+	note := func(g *grant) {
+		if g != nil && g.expiresAt != 0 && (b.FreeAt == 0 || g.expiresAt < b.FreeAt) {
+			b.Grant, b.FreeAt = g.id, g.expiresAt
 		}
 	}
-	if r.ids != nil {
+	switch {
+	case r.spans != nil:
+		b.Match, b.Free = r.rooms()
+	case r.ids != nil:
 		b.Match = len(r.ids)
 		for _, it := range r.ids {
 			if it.free {
 				b.Free++
 			}
-			note(it.lease)
+			note(it.grant)
 		}
-		return
-	}
-	b.Match, b.Free = capacity(r.classes)
-	if b.Free < b.Want {
-		// The next lease of the pool to end; with a selector, if it holds what matches.
-		if l, _ := r.pool.due.first(); l != nil && (r.text == "" || holdsOf(l, r.classes)) {
-			note(l)
+	default:
+		b.Match, b.Free = capacity(r.classes)
+		if b.Free < b.Want || r.best != "" {
+			// The next grant of the pool to end; with a selector, if it has what matches.
+			if g, _ := r.pool.due.first(); g != nil && (r.text == "" || holdsOf(g, r.classes)) {
+				note(g)
+			}
 		}
 	}
 }
 
-func holdsOf(l *lease, classes []*class) bool {
-	for _, it := range l.items {
-		if slices.Contains(classes, it.class) {
+func holdsOf(g *grant, classes []*class) bool {
+	for _, p := range g.parts {
+		if slices.Contains(classes, p.item.class) {
 			return true
 		}
 	}

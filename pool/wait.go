@@ -5,6 +5,8 @@ import (
 	"container/list"
 	"fmt"
 	"slices"
+
+	"github.com/kassa-go/kassa/pool/internal/treap"
 )
 
 // wait is a request for items that could not be met yet. It holds nothing.
@@ -18,15 +20,15 @@ type wait struct {
 	keyed keyName // whose outcome it decides; keyed.key empty: none
 
 	// What follows is made of the above.
-	resolved    []resolved
-	line        *line    // that it is queued in; nil: in none
-	queuedAside bool     // it is in the complex waits of its pools
-	blocker     *item    // while it is in a lease, a wait that is in no line can not be met
-	holder      *session // its session; nil: none
-	inSession   *list.Element
-	left, right *wait // in line
-	size        int   // waits in line below it, itself included
-	due         int32
+	resolved          []resolved
+	line              *line    // that it is queued in; nil: in none
+	queuedAside       bool     // it is in the complex waits of its pools
+	blocker           *item    // while it is in a lease, a wait that is in no line can not be met
+	holder            *session // its session; nil: none
+	inSession         *list.Element
+	treap.Links[wait]     // in line
+	size              int // waits in line below it, itself included
+	due               int32
 }
 
 func (w *wait) rec() *rec { return &w.record }
@@ -44,7 +46,7 @@ func (m *Machine) park(c *Acquire, req *request, wants []resolved, r *Reply) {
 	switch {
 	case c.WaitMs == 0:
 		r.fail(NoneFree, "%s; with waitMs the request would wait", m.whyNot(wants))
-	case m.owners[ownerOf(req.session, req.owner)].leases > 0:
+	case m.owners[ownerOf(req.session, req.owner)].grants > 0:
 		r.fail(WouldDeadlock, "it would have to wait, but its owner holds something already, and this server does not let one wait while holding: release that, or ask for both in one request")
 	case int64(p.counts.waiting) >= p.spec.WaitersMax:
 		r.fail(QueueFull, "%d requests wait for pool %s, as many as may", p.counts.waiting, p.name)
@@ -52,6 +54,8 @@ func (m *Machine) park(c *Acquire, req *request, wants []resolved, r *Reply) {
 		r.fail(QuotaExceeded, "%d requests of the session wait, as many as may", s.waits.Len())
 	case aside && m.complex >= complexMax:
 		r.fail(QueueFull, "%d requests wait for items of several pools, or for several items by ID, as many as may", m.complex)
+	case !aside && m.lineOf(&wants[0]) == nil && wants[0].best != "" && p.bestLines >= bestLinesMax:
+		r.fail(QueueFull, "best seats of %d different selections of pool %s are waited for, as many as may", p.bestLines, p.name)
 	case !aside && m.lineOf(&wants[0]) == nil && wants[0].ids == nil && len(p.lines) >= linesMax:
 		r.fail(QueueFull, "%d different selections of pool %s are waited for, as many as may", len(p.lines), p.name)
 	}
@@ -65,7 +69,7 @@ func (m *Machine) park(c *Acquire, req *request, wants []resolved, r *Reply) {
 	ev := &waiting{request: *req, turn: p.turn + 1 + uint64(p.queued[req.client]), until: m.now + c.WaitMs, key: c.Key, hash: c.Hash}
 	ev.wants = make([]Want, len(c.Want))
 	for i, w := range c.Want { // the command is not kept
-		w.IDs, w.Select = slices.Clone(w.IDs), slices.Clone(w.Select)
+		w.IDs, w.Select, w.Spans = slices.Clone(w.IDs), slices.Clone(w.Select), slices.Clone(w.Spans)
 		for j := range w.Select {
 			w.Select[j].Values = slices.Clone(w.Select[j].Values)
 		}
@@ -83,14 +87,32 @@ func (m *Machine) park(c *Acquire, req *request, wants []resolved, r *Reply) {
 func (m *Machine) whyNot(wants []resolved) string {
 	for i := range wants {
 		w := &wants[i]
+		if w.spans != nil {
+			if text := w.inTheWay(); text != "" {
+				return text
+			}
+			continue
+		}
 		for _, it := range w.ids {
-			if !it.free {
+			units := int64(1)
+			if len(w.ids) == 1 {
+				units = int64(w.count)
+			}
+			switch n := it.available(); {
+			case n >= units:
+			case it.counter != nil:
+				return fmt.Sprintf("of item %q of pool %s %d are free, %d are wanted", it.id, w.pool.name, n, units)
+			default:
 				return fmt.Sprintf("item %q of pool %s is not free", it.id, w.pool.name)
 			}
 		}
 		if w.ids == nil {
-			if items, free := capacity(w.classes); free < w.count {
-				return fmt.Sprintf("of %d matching items of pool %s %d are free, %d are wanted", items, w.pool.name, free, w.count)
+			units, free := capacity(w.classes)
+			if free < w.count {
+				return fmt.Sprintf("of %d matching items of pool %s %d are free, %d are wanted", units, w.pool.name, free, w.count)
+			}
+			if w.best != "" {
+				return fmt.Sprintf("of %d free matching items of pool %s no %d are side by side", free, w.pool.name, w.count)
 			}
 		}
 	}
@@ -114,11 +136,13 @@ func (ev *waiting) put(e *enc) {
 	e.int(ev.until)
 	e.string(ev.key)
 	e.uint(ev.hash)
+	ev.request.putMore(e)
 }
 
 func (ev *waiting) get(d *dec) {
 	ev.request.get(d)
 	ev.turn, ev.until, ev.key, ev.hash = d.uint(), d.int(), d.string(), d.uint()
+	ev.request.getMore(d)
 }
 
 func (ev *waiting) apply(m *Machine) error {
@@ -151,6 +175,7 @@ func (w *wait) value(e *enc) {
 	e.int(w.until)
 	e.string(w.keyed.client)
 	e.string(w.keyed.key)
+	w.putMore(e)
 }
 
 func (m *Machine) loadWait(key, value *dec) (record, error) {
@@ -161,6 +186,7 @@ func (m *Machine) loadWait(key, value *dec) (record, error) {
 	w.until = value.int()
 	w.keyed.client = value.string()
 	w.keyed.key = value.string()
+	w.getMore(value)
 	if m.waits[w.id] != nil {
 		return nil, errTwice
 	}
@@ -213,7 +239,9 @@ func (m *Machine) addWait(w *wait) error {
 }
 
 // aside reports whether the wait is in no line, but with its pools.
-func (w *wait) aside() bool { return len(w.wants) > 1 || len(w.wants[0].IDs) > 1 }
+func (w *wait) aside() bool {
+	return len(w.wants) > 1 || len(w.wants[0].IDs) > 1 || w.wants[0].Spans != nil
+}
 
 // poolsOf returns the pools that a wait is for, each once.
 func (m *Machine) poolsOf(w *wait) []*pool {
@@ -283,17 +311,21 @@ func (m *Machine) enqueue(w *wait) {
 		w.line = l
 	} else {
 		text := want.Select.text()
-		l := p.lines[text]
+		key := lineKey(text, want.Best)
+		l := p.lines[key]
 		if l == nil {
-			l = &line{pool: p, key: text, selector: want.Select, classes: slices.Clone(p.match(want.Select, text))}
+			l = &line{pool: p, key: key, best: want.Best, selector: want.Select, classes: slices.Clone(p.match(want.Select, text))}
 			for _, c := range l.classes {
 				c.lines = append(c.lines, l)
 			}
-			p.lines[text] = l
+			p.lines[key] = l
+			if l.best != "" {
+				p.bestLines++
+			}
 		}
 		w.line = l
 	}
-	w.line.insert(w)
+	w.line.Insert(w)
 }
 
 // dequeue is the reverse of enqueue.
@@ -310,8 +342,8 @@ func (m *Machine) dequeue(w *wait) {
 		return
 	}
 	w.line = nil
-	l.remove(w)
-	if l.root != nil {
+	l.Remove(w)
+	if l.Root != nil {
 		return
 	}
 	p := l.pool
@@ -320,6 +352,9 @@ func (m *Machine) dequeue(w *wait) {
 		return
 	}
 	delete(p.lines, l.key)
+	if l.best != "" {
+		p.bestLines--
+	}
 	for _, c := range l.classes {
 		c.lines = slices.DeleteFunc(c.lines, func(x *line) bool { return x == l })
 	}
@@ -362,7 +397,7 @@ func (m *Machine) giveUp(w *wait, err *Error) {
 			m.settleKey(w.keyed, &r)
 		}
 	}
-	m.answers = append(m.answers, Answer{Wait: w.id, Session: w.session, Reply: r})
+	m.answers = append(m.answers, Answer{Wait: w.id, Session: w.session, Kind: w.kind, Reply: r})
 	for i := range w.wants {
 		if p := m.byName[w.wants[i].Pool]; p != nil {
 			m.goneIfEmpty(p)

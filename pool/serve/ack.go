@@ -25,6 +25,7 @@ type acker struct {
 // parked are the jobs that wait for the outcome of one wait: one, unless its key was used again.
 type parked struct {
 	jobs  []*dispatch.Parked
+	kind  opKind
 	verb  *Verb
 	keyed bool
 
@@ -136,7 +137,7 @@ func (a *acker) park(o *op) {
 	wait := o.reply.Waiting
 	w := a.waits[wait]
 	if w == nil {
-		w = &parked{verb: o.verb, keyed: o.job.Key() != nil}
+		w = &parked{kind: o.kind, verb: o.verb, keyed: o.job.Key() != nil}
 	}
 	w.begin()
 	peer := o.job.Peer()
@@ -169,7 +170,7 @@ func (a *acker) deliver(answer *pool.Answer) {
 	delivered := false
 	if w != nil {
 		for _, p := range w.jobs {
-			delivered = a.end(p, w.verb, r) || delivered
+			delivered = a.end(p, w, r) || delivered
 		}
 	}
 	if delivered || r.Err != nil {
@@ -178,42 +179,54 @@ func (a *acker) deliver(answer *pool.Answer) {
 	switch {
 	case w != nil && (w.isUnwanted() || !w.keyed && a.sessions[answer.Session] == nil):
 		// Nobody knows of the lease, nor will.
-		a.s.news.add(newsItem{giveUp: &pool.Release{Lease: r.Lease, Token: r.Token}})
+		a.s.news.add(newsItem{giveUp: &pool.Release{Grant: r.Grant, Token: r.Token}})
 	default:
 		if peer := a.sessions[answer.Session]; peer != nil {
-			a.buf = appendLease(a.buf[:0], r)
-			peer.Push("lease.granted", a.buf)
+			a.buf = appendGrant(a.buf[:0], answer.Kind, r)
+			peer.Push(pushPrefix(answer.Kind)+"granted", a.buf)
 		}
 	}
 }
 
 // end answers a parked job, and reports whether that was in time.
-func (a *acker) end(p *dispatch.Parked, verb *Verb, r *pool.Reply) bool {
+func (a *acker) end(p *dispatch.Parked, w *parked, r *pool.Reply) bool {
 	if r.Err != nil {
 		return p.Fail(wireError(r.Err))
 	}
 	var err error
-	if a.buf, err = appendResult(a.buf[:0], &op{kind: opAcquire, verb: verb, reply: *r}); err != nil {
+	if a.buf, err = appendResult(a.buf[:0], &op{kind: w.kind, verb: w.verb, reply: *r}); err != nil {
 		return p.Fail(codec.NewError(codec.Internal, "the result can not be JSON: "+err.Error()))
 	}
 	return p.ReplyRev(a.buf, r.Rev)
 }
 
-// notify tells the holder of a lease what becomes of it.
+// notify tells a holder what becomes of what it holds.
 func (a *acker) notify(n *pool.Notice) {
 	peer := a.sessions[n.Session]
 	if peer == nil {
 		return
 	}
-	typ := "lease.expiring"
+	typ := pushPrefix(n.Kind) + "expiring"
 	if n.Lost != "" {
-		typ = "lease.lost"
+		typ = pushPrefix(n.Kind) + "lost"
 	}
-	event, err := appendJSON(a.buf[:0], &wire.Expiring{Lease: n.Lease, Token: n.Token, ExpiresAt: n.ExpiresAt, Cause: string(n.Lost)})
+	ev := &wire.Expiring{Lease: n.Grant, Token: n.Token, ExpiresAt: n.ExpiresAt, Cause: string(n.Lost)}
+	if n.Kind == pool.Stock {
+		ev.Lease, ev.Hold = 0, n.Grant
+	}
+	event, err := appendJSON(a.buf[:0], ev)
 	if err == nil {
 		peer.Push(typ, event)
 	}
 	a.buf = event
+}
+
+// pushPrefix is what the types of pushes about a grant begin with.
+func pushPrefix(kind pool.Kind) string {
+	if kind == pool.Stock {
+		return "hold."
+	}
+	return "lease."
 }
 
 func (a *acker) closed(st *seat) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/bytedance/sonic/encoder"
@@ -21,8 +22,10 @@ func appendResult(dst []byte, o *op) ([]byte, error) {
 	}
 	switch o.kind {
 	case opAcquire:
-		return appendLease(dst, r), nil
-	case opRenew:
+		return appendGrant(dst, pool.Lease, r), nil
+	case opHold:
+		return appendGrant(dst, pool.Stock, r), nil
+	case opRenew, opExtend:
 		return append(strconv.AppendInt(append(dst, `{"expiresAt":`...), r.ExpiresAt, 10), '}'), nil
 	case opRelease:
 		return append(strconv.AppendInt(append(dst, `{"released":`...), int64(r.Count), 10), '}'), nil
@@ -36,8 +39,20 @@ func result(o *op) any {
 	switch o.kind {
 	case opAcquire:
 		return wireLease(r)
-	case opRenew:
+	case opRenew, opExtend:
 		return &wire.Renewed{ExpiresAt: r.ExpiresAt}
+	case opHold:
+		return &wire.Hold{Hold: r.Grant, Token: r.Token, ExpiresAt: r.ExpiresAt, Seats: wireItems(r.Items)}
+	case opConfirm:
+		return &wire.Sale{Sale: r.Grant, Token: r.Token, ExpiresAt: r.ExpiresAt, Seats: wireItems(r.Items)}
+	case opVoid:
+		return &wire.Voided{Voided: r.Count}
+	case opRefund:
+		return &wire.Refunded{Refunded: r.Count}
+	case opBook, opMove:
+		return &wire.Booking{Booking: r.Grant, Token: r.Token, Items: wireItems(r.Items), Conflicts: wireItems(r.Conflicts)}
+	case opCancelSlot:
+		return &wire.Cancelled{Cancelled: r.Count}
 	case opRelease:
 		return &wire.Released{Released: r.Count}
 	case opFill:
@@ -62,19 +77,30 @@ type helloResult struct {
 }
 
 func wireLease(r *pool.Reply) *wire.Lease {
-	l := &wire.Lease{Lease: r.Lease, Token: r.Token, ExpiresAt: r.ExpiresAt, Items: make([]wire.Item, len(r.Items))}
-	for i, it := range r.Items {
-		l.Items[i] = wire.Item{Pool: it.Pool, ID: it.ID, Labels: wireLabels(it.Labels), Attrs: json.RawMessage(it.Attrs)}
-	}
-	return l
+	return &wire.Lease{Lease: r.Grant, Token: r.Token, ExpiresAt: r.ExpiresAt, Items: wireItems(r.Items)}
 }
 
-// appendLease is what wireLease encodes to.
-func appendLease(dst []byte, r *pool.Reply) []byte {
-	dst = strconv.AppendUint(append(dst, `{"lease":`...), r.Lease, 10)
+func wireItems(given []pool.Given) []wire.Item {
+	items := make([]wire.Item, len(given))
+	for i, it := range given {
+		items[i] = wire.Item{Pool: it.Pool, ID: it.ID, Labels: wireLabels(it.Labels), Attrs: json.RawMessage(it.Attrs), Start: it.Span.Start, End: it.Span.End}
+		if it.Units > 1 {
+			items[i].Qty = it.Units
+		}
+	}
+	return items
+}
+
+// appendGrant is what result encodes to for a lease, or a hold.
+func appendGrant(dst []byte, kind pool.Kind, r *pool.Reply) []byte {
+	grant, items := `{"lease":`, `,"items":[`
+	if kind == pool.Stock {
+		grant, items = `{"hold":`, `,"seats":[`
+	}
+	dst = strconv.AppendUint(append(dst, grant...), r.Grant, 10)
 	dst = strconv.AppendUint(append(dst, `,"token":`...), r.Token, 10)
 	dst = strconv.AppendInt(append(dst, `,"expiresAt":`...), r.ExpiresAt, 10)
-	dst = append(dst, `,"items":[`...)
+	dst = append(dst, items...)
 	for i := range r.Items {
 		it := &r.Items[i]
 		if i > 0 {
@@ -87,6 +113,13 @@ func appendLease(dst []byte, r *pool.Reply) []byte {
 		}
 		if it.Attrs != "" {
 			dst = append(append(dst, `,"attrs":`...), it.Attrs...)
+		}
+		if it.Units > 1 {
+			dst = strconv.AppendInt(append(dst, `,"qty":`...), it.Units, 10)
+		}
+		if it.Span.End != 0 {
+			dst = strconv.AppendInt(append(dst, `,"start":`...), it.Span.Start, 10)
+			dst = strconv.AppendInt(append(dst, `,"end":`...), it.Span.End, 10)
 		}
 		dst = append(dst, '}')
 	}
@@ -118,15 +151,20 @@ func wireLabels(text string) wire.Labels {
 
 func wireStats(s pool.Stats) *wire.PoolStats {
 	return &wire.PoolStats{
-		Pool: s.Pool, Kind: string(s.Kind), Retired: s.Retired, Items: s.Items, Free: s.Free, Leased: s.Leased, Dirty: s.Dirty,
-		Quarantined: s.Quarantined, Draining: s.Draining, Leases: s.Leases, Waiting: s.Waiting, Granted: s.Granted,
+		Pool: s.Pool, Kind: string(s.Kind), Retired: s.Retired, Items: s.Items, Free: s.Free, Leased: s.Held, Sold: s.Sold, Withheld: s.Withheld,
+		Dirty: s.Dirty, Quarantined: s.Quarantined, Draining: s.Draining, Leases: s.Grants, Waiting: s.Waiting, Granted: s.Granted,
 	}
 }
 
 func wireItemState(v *pool.ItemView) wire.ItemState {
+	quantity := v.Quantity
+	if quantity == 1 {
+		quantity = 0
+	}
 	return wire.ItemState{
 		ID: v.ID, State: v.State, Draining: v.Draining, Labels: wireLabels(v.Labels), Attrs: json.RawMessage(v.Attrs),
-		Lease: v.Lease, ExpiresAt: v.ExpiresAt, Client: v.Client, Owner: v.Owner, Broken: v.Broken, Version: v.Version,
+		Row: v.Row, Column: v.Col, Quantity: quantity, Available: v.Available, Held: v.Held, Sold: v.Sold, Withheld: v.Withheld, Bookings: v.Bookings,
+		Lease: v.Grant, ExpiresAt: v.ExpiresAt, Client: v.Client, Owner: v.Owner, Broken: v.Broken, Version: v.Version,
 	}
 }
 
@@ -136,7 +174,7 @@ func wireExplained(x *pool.Explanation) *wire.Explained {
 	}
 	for _, b := range x.Blocked {
 		e.Blocked = append(e.Blocked, wire.Blocked{
-			Pool: b.Pool, Want: b.Want, Match: b.Match, Free: b.Free, Lease: b.Lease, FreeAt: b.FreeAt, Draining: b.Leaving,
+			Pool: b.Pool, Want: b.Want, Match: b.Match, Free: b.Free, Lease: b.Grant, FreeAt: b.FreeAt, Draining: b.Leaving,
 		})
 	}
 	return e
@@ -145,16 +183,35 @@ func wireExplained(x *pool.Explanation) *wire.Explained {
 // WireEvent returns an event as watchers are told of it.
 func WireEvent(e *pool.Event) *wire.Event {
 	w := &wire.Event{
-		Rev: e.Rev, At: e.At, Type: e.Type, Pool: e.Pool, Lease: e.Lease, Token: e.Token, Wait: e.Wait, Session: e.Session,
+		Rev: e.Rev, At: e.At, Type: e.Type, Pool: e.Pool, Token: e.Token, Wait: e.Wait, Session: e.Session,
 		Client: e.Client, Owner: e.Owner, ExpiresAt: e.ExpiresAt, State: e.State, Outcome: e.Outcome, Cause: e.Cause,
+		Items: wireRefs(e.Items), Was: wireRefs(e.Was),
 	}
-	for _, ref := range e.Items {
-		w.Items = append(w.Items, wire.Item{Pool: ref.Pool, ID: ref.ID})
+	switch what, _, _ := strings.Cut(e.Type, "."); what {
+	case "hold":
+		w.Hold = e.Grant
+	case "sale":
+		w.Sale = e.Grant
+	case "slot":
+		w.Booking = e.Grant
+	default:
+		w.Lease = e.Grant
 	}
 	if len(w.Items) == 1 {
 		w.Items[0].Labels, w.Items[0].Attrs = wireLabels(e.Labels), json.RawMessage(e.Attrs)
 	}
 	return w
+}
+
+func wireRefs(refs []pool.ItemRef) (items []wire.Item) {
+	for _, ref := range refs {
+		it := wire.Item{Pool: ref.Pool, ID: ref.ID, Start: ref.Span.Start, End: ref.Span.End}
+		if ref.Units > 1 {
+			it.Qty = ref.Units
+		}
+		items = append(items, it)
+	}
+	return items
 }
 
 // AppendEvent appends an event as watchers are told of it, in JSON without line breaks.

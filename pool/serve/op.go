@@ -19,6 +19,7 @@ import (
 	"github.com/kassa-go/kassa/codec"
 	"github.com/kassa-go/kassa/dispatch"
 	"github.com/kassa-go/kassa/pool"
+	"github.com/kassa-go/kassa/pool/when"
 	"github.com/kassa-go/kassa/pool/wire"
 )
 
@@ -54,6 +55,16 @@ const (
 	opSetItem
 	opWatch
 	opExplain
+	opHold
+	opExtend
+	opConfirm
+	opVoid
+	opRefund
+	opBook
+	opMove
+	opCancelSlot
+	opFindSlots
+	opListSlots
 	opEnd
 )
 
@@ -73,6 +84,18 @@ var operations = [opEnd]struct {
 	opSetItem: {"item.set", (*opDecoder).setItem},
 	opWatch:   {"watch", (*opDecoder).watch},
 	opExplain: {"explain", (*opDecoder).explain},
+
+	opHold:    {"hold.create", (*opDecoder).hold},
+	opExtend:  {"hold.extend", (*opDecoder).extend},
+	opConfirm: {"hold.confirm", (*opDecoder).confirm},
+	opVoid:    {"hold.void", (*opDecoder).void},
+	opRefund:  {"sale.refund", (*opDecoder).refund},
+
+	opBook:       {"slot.book", (*opDecoder).book},
+	opMove:       {"slot.move", (*opDecoder).move},
+	opCancelSlot: {"slot.cancel", (*opDecoder).cancelSlot},
+	opFindSlots:  {"slot.find", (*opDecoder).findSlots},
+	opListSlots:  {"slot.list", (*opDecoder).listSlots},
 }
 
 func operationNames() []string {
@@ -85,14 +108,15 @@ func operationNames() []string {
 
 // opDecoder turns payloads into commands. It belongs to the jobber.
 type opDecoder struct {
-	kinds map[string]opKind
-	verbs map[string]*Verb
-	json  *decoder.Decoder
+	kinds  map[string]opKind
+	verbs  map[string]*Verb
+	places places
+	json   *decoder.Decoder
 }
 
 // newJobber returns the handler of all operations: it decodes, and hands on.
 func (s *Server) newJobber() dispatch.BatchHandler {
-	d := &opDecoder{kinds: make(map[string]opKind), verbs: make(map[string]*Verb), json: decoder.NewDecoder("")}
+	d := &opDecoder{kinds: make(map[string]opKind), verbs: make(map[string]*Verb), places: s.places, json: decoder.NewDecoder("")}
 	d.json.SetOptions(decoder.OptionCopyString | decoder.OptionValidateString)
 	for kind := range operations {
 		d.kinds[operations[kind].name] = opKind(kind)
@@ -228,12 +252,23 @@ func (d *opDecoder) acquire(o *op) error {
 		case len(w.IDs) == 0:
 			to.Count = 1
 		}
-		for name, values := range w.Select {
-			to.Select = append(to.Select, pool.Term{Name: name, Values: values})
+		to.Select, to.Best = selector(w.Select), pool.Best(w.Best)
+		if w.Start != nil || w.End != nil {
+			to.Spans, err = d.places.spans(w.Pool, w.Start, w.End, w.Zone, "")
+			if err != nil {
+				return err
+			}
 		}
 	}
 	o.cmd, o.grow = c, true
 	return nil
+}
+
+func selector(s wire.Select) (terms pool.Selector) {
+	for name, values := range s {
+		terms = append(terms, pool.Term{Name: name, Values: values})
+	}
+	return terms
 }
 
 func (d *opDecoder) renew(o *op) error {
@@ -251,7 +286,7 @@ func (d *opDecoder) renew(o *op) error {
 	if err := d.into(o, &p); err != nil {
 		return err
 	}
-	c.Lease, c.Token, c.TTLMs = p.Lease, p.Token, p.TTLMs
+	c.Grant, c.Token, c.TTLMs = p.Lease, p.Token, p.TTLMs
 	return needLease(o, p.Lease, p.Token)
 }
 
@@ -271,7 +306,7 @@ func (d *opDecoder) release(o *op) error {
 	if err := d.into(o, &p); err != nil {
 		return err
 	}
-	c.Lease, c.Token, c.Outcome = p.Lease, p.Token, pool.Outcome(p.Outcome)
+	c.Grant, c.Token, c.Outcome = p.Lease, p.Token, pool.Outcome(p.Outcome)
 	return needLease(o, p.Lease, p.Token)
 }
 
@@ -353,7 +388,7 @@ func (d *opDecoder) fill(o *op) error {
 	}
 	c := &pool.Fill{Pool: p.Pool, Items: make([]pool.ItemSpec, len(p.Items)), Keyed: keyed(o)}
 	for i, it := range p.Items {
-		c.Items[i] = pool.ItemSpec{ID: it.ID, Labels: it.Labels, Attrs: attrs(it.Attrs)}
+		c.Items[i] = pool.ItemSpec{ID: it.ID, Labels: it.Labels, Attrs: attrs(it.Attrs), Quantity: it.Quantity, Row: it.Row, Col: it.Column}
 	}
 	o.cmd, o.grow = c, true
 	return need(o, "pool", p.Pool)
@@ -385,7 +420,7 @@ func (d *opDecoder) setItem(o *op) error {
 	if err := d.into(o, &p); err != nil {
 		return err
 	}
-	c := &pool.SetItem{Pool: p.Pool, ID: p.ID, State: p.State, Version: p.Version, Keyed: keyed(o)}
+	c := &pool.SetItem{Pool: p.Pool, ID: p.ID, State: p.State, Withheld: p.Withheld, Version: p.Version, Keyed: keyed(o)}
 	if p.Labels != nil {
 		c.Labels = *p.Labels
 		if c.Labels == nil {
@@ -396,8 +431,8 @@ func (d *opDecoder) setItem(o *op) error {
 		c.Attrs = attrs(*p.Attrs)
 	}
 	o.cmd, o.grow = c, true
-	if p.State == "" && p.Labels == nil && p.Attrs == nil {
-		return codec.NewError(codec.BadPayload, "payload of item.set: state, labels or attrs is needed, to say what is to change")
+	if p.State == "" && p.Labels == nil && p.Attrs == nil && p.Withheld == nil {
+		return codec.NewError(codec.BadPayload, "payload of item.set: state, labels, attrs or withheld is needed, to say what is to change")
 	}
 	if err := need(o, "pool", p.Pool); err != nil {
 		return err
@@ -427,6 +462,9 @@ func (d *opDecoder) explain(o *op) error {
 func wireError(err error) *codec.Error {
 	if e, ok := errors.AsType[*pool.Error](err); ok {
 		return codec.NewError(codec.CodeByName(string(e.Code)), e.Message)
+	}
+	if e, ok := errors.AsType[*when.Error](err); ok {
+		return codec.NewError(codec.CodeByName(e.Code), e.Message)
 	}
 	if e, ok := errors.AsType[*codec.Error](err); ok {
 		return e

@@ -317,6 +317,22 @@ func (p *poolsLoop) decideOp(o *op, now int64) {
 		p.identify(o, &c.Keyed)
 	case *pool.SetItem:
 		p.identify(o, &c.Keyed)
+	case *pool.Confirm:
+		p.identify(o, &c.Keyed)
+	case *pool.Refund:
+		p.identify(o, &c.Keyed)
+	case *pool.Cancel:
+		if p.identify(o, &c.Keyed); o.err == nil {
+			p.planCancel(o, c)
+		}
+	case *pool.Move:
+		if p.identify(o, &c.Keyed); o.err == nil {
+			p.planMove(o, c)
+		}
+	case *pool.Book:
+		if st := p.identityOf(o); st != nil {
+			c.Client, c.Session = st.client, st.session
+		}
 	case nil:
 		p.look(o, now)
 		return
@@ -379,6 +395,8 @@ func (p *poolsLoop) look(o *op, now int64) {
 		o.view, err = p.list(ask)
 	case *wire.Explain:
 		o.view, err = p.explain(o, ask)
+	case *timesAsk:
+		o.view, err = p.times(o, ask)
 	case *wire.Watch:
 		if st := p.seatOf(o); st != nil && st.resume == "" {
 			o.err = codec.NewError(codec.Conflict, "a watch is answered by pushes, which only a client gets that has said hello: say hello first")

@@ -575,7 +575,7 @@ func (h *history) story(lease uint64) string {
 	var b strings.Builder
 	for _, c := range h.chunks {
 		pool.Events(c.chunk, func(e *pool.Event) bool {
-			if e.Lease == lease {
+			if e.Grant == lease {
 				fmt.Fprintf(&b, "%+v\n", *e)
 			}
 			return true

@@ -11,6 +11,7 @@ import (
 	"github.com/kassa-go/kassa/dispatch"
 	"github.com/kassa-go/kassa/pool"
 	"github.com/kassa-go/kassa/pool/journal"
+	"github.com/kassa-go/kassa/pool/when"
 )
 
 // Config says what a Server serves. The zero value of a field means its default.
@@ -41,14 +42,19 @@ type Config struct {
 type Pool struct {
 	Spec  pool.Spec
 	Items iter.Seq[pool.ItemSpec] // nil: none
+
+	// Of a calendar.
+	Zone  *time.Location // of local times, where a request does not say; nil: UTC
+	Hours *when.Hours    // only then anything can be booked; nil: always
 }
 
 // Server serves the pools.
 type Server struct {
-	cfg   Config
-	log   *slog.Logger
-	clock clock
-	epoch uint64
+	cfg    Config
+	log    *slog.Logger
+	clock  clock
+	epoch  uint64
+	places places
 
 	incoming chan *batch // from the jobber
 	acking   chan *batch // to the acker, in order
@@ -103,6 +109,12 @@ func New(cfg Config) (*Server, error) {
 		free:     make(chan *batch, batchesMax+3),
 		stop:     make(chan struct{}),
 		failed:   make(chan struct{}),
+	}
+	s.places = make(places, len(cfg.Pools))
+	for _, p := range cfg.Pools {
+		if s.places[p.Spec.Name] = (place{p.Zone, p.Hours}); p.Zone == nil {
+			s.places[p.Spec.Name] = place{time.UTC, p.Hours}
+		}
 	}
 	s.news.wake = make(chan struct{}, 1)
 	s.feed.init()

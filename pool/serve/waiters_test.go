@@ -279,7 +279,7 @@ func TestCrowdTimesOut(t *testing.T) {
 		}
 		before = now
 	}
-	if st, err := m.Stats("p"); err != nil || st.Waiting != 0 || st.Leased != 1 {
+	if st, err := m.Stats("p"); err != nil || st.Waiting != 0 || st.Held != 1 {
 		t.Fatalf("%+v, %v", st, err)
 	}
 }

@@ -43,12 +43,16 @@ func (o *OneOf) UnmarshalJSON(p []byte) error {
 	return nil
 }
 
-// Want is a part of what a request asks for: count items of one pool, or the items named.
+// Want is a part of what a request asks for: count items of one pool, or the items named; of a calendar, from start to end.
 type Want struct {
 	Pool   string   `json:"pool"`
 	Count  *int     `json:"count,omitempty"` // 1, or as many as there are ids
 	Select Select   `json:"select,omitempty"`
 	IDs    []string `json:"ids,omitempty"`
+	Best   string   `json:"best,omitempty"` // of seats with places: together, or split where that can not be
+	Start  *Moment  `json:"start,omitempty"`
+	End    *Moment  `json:"end,omitempty"`
+	Zone   string   `json:"zone,omitempty"` // of start and end; default: the pool's
 }
 
 // Acquire is the payload of lease.acquire. The request's idempotency key stands in its envelope.
@@ -68,6 +72,9 @@ type Item struct {
 	ID     string          `json:"id"`
 	Labels Labels          `json:"labels,omitempty"`
 	Attrs  json.RawMessage `json:"attrs,omitempty"`
+	Qty    int64           `json:"qty,omitempty"`   // units of it, where there are more than one
+	Start  int64           `json:"start,omitempty"` // of a calendar: from when …
+	End    int64           `json:"end,omitempty"`   // … to before when
 }
 
 // Lease is the result of lease.acquire, and the event of the push lease.granted.
@@ -102,9 +109,10 @@ type Released struct {
 	Released int `json:"released"` // items
 }
 
-// Expiring is the event of the push lease.expiring, and of lease.lost.
+// Expiring is the event of the pushes lease.expiring and lease.lost, hold.expiring and hold.lost.
 type Expiring struct {
-	Lease     uint64 `json:"lease"`
+	Lease     uint64 `json:"lease,omitempty"`
+	Hold      uint64 `json:"hold,omitempty"` // in the place of lease
 	Token     uint64 `json:"token"`
 	ExpiresAt int64  `json:"expiresAt"`
 	Cause     string `json:"cause,omitempty"` // of lease.lost: expired, disconnected, taken
@@ -143,20 +151,22 @@ type PoolStats struct {
 	Kind        string `json:"kind"`
 	Retired     bool   `json:"retired,omitempty"` // no longer configured: it gives nothing out, and goes when it is empty
 	Items       int    `json:"items"`
-	Free        int    `json:"free"`
-	Leased      int    `json:"leased"`
+	Free        int    `json:"free"`   // from here to draining: units, of which an item of stock may have several
+	Leased      int    `json:"leased"` // of stock: held
+	Sold        int    `json:"sold,omitempty"`
+	Withheld    int    `json:"withheld,omitempty"`
 	Dirty       int    `json:"dirty"`
 	Quarantined int    `json:"quarantined"`
 	Draining    int    `json:"draining"` // leased, and leaving when they come back
-	Leases      int    `json:"leases"`   // that hold any of its items
+	Leases      int    `json:"leases"`   // that have any of its items: holds, sales and bookings, too
 	Waiting     int    `json:"waiting"`  // requests
-	Granted     uint64 `json:"granted"`  // items, ever
+	Granted     uint64 `json:"granted"`  // units, ever
 }
 
 // ItemState is an item as pool.list shows it.
 type ItemState struct {
 	ID        string          `json:"id"`
-	State     string          `json:"state"` // free, leased, dirty, quarantined
+	State     string          `json:"state"` // free, leased, dirty, quarantined; of stock available, held, sold, withheld; of a calendar open
 	Draining  bool            `json:"draining,omitempty"`
 	Labels    Labels          `json:"labels,omitempty"`
 	Attrs     json.RawMessage `json:"attrs,omitempty"`
@@ -166,6 +176,15 @@ type ItemState struct {
 	Owner     string          `json:"owner,omitempty"`     // that it named
 	Broken    int             `json:"broken,omitempty"`    // releases as broken in a row
 	Version   uint64          `json:"version"`             // changes with each change of state, labels or attrs
+
+	Row       int   `json:"row,omitempty"` // where a seat is
+	Column    int   `json:"column,omitempty"`
+	Quantity  int64 `json:"quantity,omitempty"`  // units, where there are more than one; of a calendar: its capacity
+	Available int64 `json:"available,omitempty"` // of these; likewise
+	Held      int64 `json:"held,omitempty"`
+	Sold      int64 `json:"sold,omitempty"`
+	Withheld  int64 `json:"withheld,omitempty"`
+	Bookings  int   `json:"bookings,omitempty"` // of a calendar
 }
 
 // PoolFill is the payload of pool.fill: items that are there already get the new labels and attrs, and stay if they were
@@ -177,9 +196,12 @@ type PoolFill struct {
 
 // FillItem is an item of PoolFill. In JSON it may be just the ID.
 type FillItem struct {
-	ID     string          `json:"id"`
-	Labels Labels          `json:"labels,omitempty"`
-	Attrs  json.RawMessage `json:"attrs,omitempty"`
+	ID       string          `json:"id"`
+	Labels   Labels          `json:"labels,omitempty"`
+	Attrs    json.RawMessage `json:"attrs,omitempty"`
+	Quantity int64           `json:"quantity,omitempty"` // of stock: units to sell; of a calendar: its capacity
+	Row      int64           `json:"row,omitempty"`      // of stock: where a seat is
+	Column   int64           `json:"column,omitempty"`
 }
 
 // UnmarshalJSON takes an object, or a string that is the ID.
@@ -190,7 +212,7 @@ func (f *FillItem) UnmarshalJSON(p []byte) error {
 	}
 	type plain FillItem
 	if json.Unmarshal(p, (*plain)(f)) != nil {
-		return fmt.Errorf("an item is its ID, or an object with id, labels (whose values are strings) and attrs, not %.64s", p)
+		return fmt.Errorf("an item is its ID, or an object with id, labels (whose values are strings), attrs, quantity, row and column, not %.64s", p)
 	}
 	return nil
 }
@@ -226,10 +248,12 @@ type ItemChanged struct {
 type ItemSet struct {
 	Pool    string           `json:"pool"`
 	ID      string           `json:"id"`
-	State   string           `json:"state,omitempty"` // free, dirty, quarantined
+	State   string           `json:"state,omitempty"` // free, dirty, quarantined; of a seat: available, withheld
 	Labels  *Labels          `json:"labels,omitempty"`
 	Attrs   *json.RawMessage `json:"attrs,omitempty"`
 	Version uint64           `json:"version,omitempty"` // only if the item has this one still
+
+	Withheld *int64 `json:"withheld,omitempty"` // of stock with a quantity: units not for sale
 }
 
 // Watch is the payload of watch. Without pools and types it is about all. Watch{Off: true} ends it.
@@ -252,7 +276,11 @@ type Event struct {
 	Type      string `json:"type"`
 	Pool      string `json:"pool,omitempty"`  // where it is about one
 	Items     []Item `json:"items,omitempty"` // without labels and attrs, but for item.set
+	Was       []Item `json:"was,omitempty"`   // of slot.moved: what items were before
 	Lease     uint64 `json:"lease,omitempty"`
+	Hold      uint64 `json:"hold,omitempty"` // in the place of lease
+	Sale      uint64 `json:"sale,omitempty"`
+	Booking   uint64 `json:"booking,omitempty"`
 	Token     uint64 `json:"token,omitempty"`
 	Wait      uint64 `json:"wait,omitempty"`
 	Session   uint64 `json:"session,omitempty"`
