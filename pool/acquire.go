@@ -218,6 +218,9 @@ func (c *Acquire) check(wants []resolved) *Error {
 		if c.Kind == Stock && p.spec.Kind != Stock {
 			return &Error{BadPayload, fmt.Sprintf("pool %s is of kind %s: a hold is of stock; lease.acquire takes what is wanted of any kind", p.name, p.spec.Kind)}
 		}
+		if c.OnDisconnect == ReleaseDirtyOnEnd && p.spec.Kind != Lease {
+			return &Error{BadPayload, fmt.Sprintf("onDisconnect is dirty, which is for pools of kind lease: pool %s is of kind %s", p.name, p.spec.Kind)}
+		}
 		if c.TTLMs != nil {
 			if err := checkTTL(*c.TTLMs, p); err != nil {
 				return err
@@ -316,7 +319,8 @@ func (m *Machine) resolveWant(w *Want) (resolved, *Error) {
 	case p == nil || p.retired:
 		return bad(NotFound, "there is no pool %.140q; pool.list lists those there are", w.Pool)
 	}
-	r.pool, r.count, r.best, r.spans = p, int(min(w.Count, 1<<31)), w.Best, w.Spans
+	r.pool, r.count, r.best = p, int(min(w.Count, 1<<31)), w.Best
+	r.spans = append(r.spans, w.Spans...) // a copy: it gets the pool's set-up and clean-up
 	switch kind := p.spec.Kind; {
 	case kind == Calendar && len(w.Spans) == 0:
 		return bad(BadPayload, "pool %s is a calendar: say from when to when", p.name)
@@ -329,7 +333,7 @@ func (m *Machine) resolveWant(w *Want) (resolved, *Error) {
 	case w.Best != "" && w.Count > bestMax:
 		return bad(BadPayload, "%d best seats are wanted: %d at most", w.Count, bestMax)
 	}
-	if err := m.checkSpans(p, w.Spans); err != nil {
+	if err := m.checkSpans(p, r.spans); err != nil {
 		return r, err
 	}
 	if len(w.IDs) > 0 {

@@ -174,22 +174,23 @@ func (r *resolved) rooms() (match, free int) {
 }
 
 // inTheWay says why the times wanted can not be had now; empty: they can.
-func (r *resolved) inTheWay() string {
+func (r *resolved) inTheWay() (text string) {
 	match, free := r.rooms()
 	switch {
 	case r.ids == nil && free > 0 || free == match:
 		return ""
-	case r.ids == nil:
+	case r.ids == nil && match > 1:
 		return fmt.Sprintf("of %d matching items of pool %s none is free at all the times wanted", match, r.pool.name)
 	}
-	for _, it := range r.ids {
+	r.candidates(func(it *item) bool {
 		for _, s := range r.spans {
-			if it.leftAt(s) < int64(r.count) {
-				return fmt.Sprintf("item %q of pool %s is not free %s%s", it.id, r.pool.name, s, it.bookedAt(s))
+			if text == "" && it.leftAt(s) < int64(r.count) {
+				text = fmt.Sprintf("item %q of pool %s is not free %s%s", it.id, r.pool.name, s, it.bookedAt(s))
 			}
 		}
-	}
-	return ""
+		return text == ""
+	})
+	return text
 }
 
 // bookedAt tells of the first booking in the way.
@@ -586,7 +587,7 @@ func (g *grant) pastAt() int64 {
 	at := int64(0)
 	for i := range g.parts {
 		if p := &g.parts[i]; p.span != nil {
-			if past := max(1, p.span.End+p.item.pool.spec.KeepMs); at == 0 || past < at {
+			if past := max(1, p.pastAt()); at == 0 || past < at {
 				at = past
 			}
 		}
@@ -594,17 +595,17 @@ func (g *grant) pastAt() int64 {
 	return at
 }
 
+// pastAt returns when a booking is to be let go of: not before its clean-up is over.
+func (p *part) pastAt() int64 { return p.span.End + max(p.item.pool.spec.KeepMs, p.span.CleanupMs) }
+
 // letGo lets go of the bookings of g that are past.
 func (m *Machine) letGo(g *grant) {
 	parts := m.scratch.chosen[:0]
 	for _, p := range g.parts {
-		if p.span != nil && p.span.End+p.item.pool.spec.KeepMs <= m.now {
+		if p.span != nil && p.pastAt() <= m.now {
 			parts = append(parts, p)
 		}
 	}
-	if m.scratch.chosen = parts; len(parts) == 0 {
-		m.schedule(g) // the pool keeps them for longer now
-		return
-	}
+	m.scratch.chosen = parts
 	m.release(g, parts, Clean, Past)
 }

@@ -102,6 +102,8 @@ func refsToItems(ev event) {
 		ev.parts = parts(ev.refs)
 	case *released:
 		ev.parts = parts(ev.refs)
+	case *confirmed:
+		ev.parts = parts(ev.refs)
 	case *moved:
 		ev.from, ev.to = parts(ev.refs), parts(ev.became)
 		for i := range ev.from {

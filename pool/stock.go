@@ -83,6 +83,10 @@ func (c *Confirm) decide(m *Machine, r *Reply) {
 	if g == nil {
 		return
 	}
+	if g.firm { // it has leases, which are still held for a time
+		r.fail(AlreadyResolved, "hold %d was confirmed already", g.id)
+		return
+	}
 	stock := func(p *part) bool { return p.item.pool.spec.Kind == Stock }
 	kept, err := g.choose(m.scratch.chosen[:0], c.Items, "confirmed", func(p *part) bool {
 		return stock(p) || c.Items == nil && p.item.pool.spec.Kind == Calendar
@@ -110,7 +114,7 @@ func (c *Confirm) decide(m *Machine, r *Reply) {
 			m.release(g, rest, Clean, Returned)
 		}
 	}
-	m.emit(&confirmed{grant: g.id, as: g.kind})
+	m.emit(&confirmed{grant: g.id, as: g.kind, parts: g.parts})
 	r.Grant, r.Token, r.ExpiresAt = g.id, g.token, g.expiresAt
 	r.Rev = m.rev
 	r.Items = given(g.parts)
@@ -121,11 +125,13 @@ func (c *Confirm) decide(m *Machine, r *Reply) {
 type confirmed struct {
 	grant uint64
 	as    Kind
+	refs  []ItemRef // in replay: all that it has
+	parts []part    // live
 }
 
 func (*confirmed) kind() byte    { return evConfirmed }
-func (ev *confirmed) put(e *enc) { e.uint(ev.grant); e.byte(ev.as.code()) }
-func (ev *confirmed) get(d *dec) { ev.grant, ev.as = d.uint(), kindOf(d.byte()) }
+func (ev *confirmed) put(e *enc) { e.uint(ev.grant); putParts(e, ev.as, true, ev.parts) }
+func (ev *confirmed) get(d *dec) { ev.grant = d.uint(); ev.as, _, ev.refs = getParts(d) }
 
 func (ev *confirmed) apply(m *Machine) error {
 	g := m.grants[ev.grant]
@@ -159,7 +165,9 @@ func (ev *confirmed) apply(m *Machine) error {
 	return nil
 }
 
-func (ev *confirmed) describe(e *Event) { e.Type, e.Kind, e.Grant = "hold.confirmed", ev.as, ev.grant }
+func (ev *confirmed) describe(e *Event) {
+	e.Type, e.Kind, e.Grant, e.Items, e.Pool = "hold.confirmed", ev.as, ev.grant, ev.refs, poolOf(ev.refs)
+}
 
 // Refund takes back what was sold.
 type Refund struct {
@@ -219,7 +227,7 @@ func (m *Machine) firmly(kind Kind, id, token uint64, r *Reply) *grant {
 		r.fail(StaleToken, "%d is not the token of %s %d", token, name, id)
 	case !g.firm && kind == Stock:
 		r.fail(Conflict, "hold %d was not confirmed: void it", id)
-	case g.expiresAt != 0 && g.expiresAt <= m.now:
+	case !g.firm && g.expiresAt <= m.now:
 		r.fail(Expired, "%s %d is over: its time ran out", name, id)
 	default:
 		return g

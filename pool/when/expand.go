@@ -61,7 +61,7 @@ func (r *rule) slots(first Slot, zone *time.Location, most int) ([]Slot, error) 
 	for next := lib.Iterator(); r.count == 0 || len(all) < r.count; {
 		t, ok := next()
 		t = t.Add(part).AddDate(-eraYears, 0, 0)
-		if !ok || t.Year() > yearMax {
+		if !ok {
 			break
 		}
 		w := wall(t.UnixMilli())
@@ -86,7 +86,7 @@ func (r *rule) slots(first Slot, zone *time.Location, most int) ([]Slot, error) 
 	case len(all) < r.count:
 		return nil, bad("COUNT is %d, and there are only %d occurrences up to the year %d", r.count, len(all), yearMax)
 	}
-	return all, nil
+	return all, all[len(all)-1].check()
 }
 
 func clock(w wall) string { return w.time().Format("Mon 2006-01-02T15:04:05.999") }

@@ -183,7 +183,9 @@ func TestExpandRefuses(t *testing.T) {
 	if _, err := Expand("FREQ=DAILY;COUNT=2", Slot{start, start + 24*hour}, z, nil, 10); err != nil {
 		t.Errorf("slots that touch: %v", err)
 	}
-	_, err := Expand("FREQ=DAILY;UNTIL=22001231", Slot{momentEnd - hour, momentEnd}, zone(t, "America/New_York"), nil, 10)
+	_, err := Expand("FREQ=DAILY;COUNT=2", Slot{momentEnd - 25*hour, momentEnd - 23*hour}, time.UTC, nil, 10)
+	refused(t, err, BadPayload, "2200-12-31T23:00:00Z to 2201-01-01T01:00:00Z: want times in the years")
+	_, err = Expand("FREQ=DAILY;UNTIL=22001231", Slot{momentEnd - hour, momentEnd}, zone(t, "America/New_York"), nil, 10)
 	if err != nil {
 		t.Errorf("the last hour: %v", err)
 	}

@@ -7,7 +7,9 @@ import (
 	"strings"
 	"time"
 
-	_ "time/tzdata" // zones are there on any machine, also in an image without zone data; the machine's own data come first
+	// Zones are there on any machine, also in an image without zone data, for 410 kB more in the binary. The machine's own
+	// data come first. It is here, not in a main package, so that no binary that reads zones can lack them.
+	_ "time/tzdata"
 )
 
 // The codes of an Error.
@@ -107,9 +109,7 @@ func (w wall) read(zone *time.Location) reading {
 		}
 		if before < after && len(r.moments) == 0 {
 			n := sort.Search(step, func(n int) bool { return offsetAt(t+int64(n), zone) == after })
-			if change := t + int64(n); int64(w)-before >= change && int64(w)-after < change {
-				r.change, r.before, r.after = change, before, after
-			}
+			r.change, r.before, r.after = t+int64(n), before, after
 		}
 	}
 	slices.Sort(r.moments)
