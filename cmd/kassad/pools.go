@@ -34,7 +34,7 @@ func (s *server) openPools(reg *dispatch.Registry) error {
 			cfg.GraceMs = -1
 		}
 		for _, p := range c.Pools {
-			cfg.Pools = append(cfg.Pools, serve.Pool{Spec: p.Spec, Items: slices.Values(p.Items)})
+			cfg.Pools = append(cfg.Pools, serve.Pool{Spec: p.Spec, Items: slices.Values(p.Items), Zone: p.Zone, Hours: p.Hours})
 		}
 		cfg.Verbs = c.Verbs
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/kassa-go/kassa/pool"
 	"github.com/kassa-go/kassa/pool/serve"
+	"github.com/kassa-go/kassa/pool/when"
 )
 
 // Config is what the file says.
@@ -45,6 +46,11 @@ const (
 // Pool is a pool and its items.
 type Pool struct {
 	Spec pool.Spec
+
+	// Of a calendar.
+	Zone  *time.Location // of local times; UTC unless the file says another
+	Hours *when.Hours    // nil: always open
+
 	// Items are in the pool's order, and no two of them have the same ID. Those with the same labels share one map: do not
 	// write to it.
 	Items []pool.ItemSpec

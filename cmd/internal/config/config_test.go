@@ -62,6 +62,8 @@ pools:
     items: [a]
   17: {items: }
   ape:
+  cinema: {kind: stock, waitMax: 4s}
+  rooms: {kind: calendar}
 verbs:
   take:
     verb: lease.acquire
@@ -81,6 +83,9 @@ verbs:
   back: {verb: lease.release, pool: zebra, item: payload, outcome: broken}
   show: {verb: pool.list, limit: 10}
   count: {verb: pool.stats, pool: "17", result: {free: free}}
+  hold: {verb: hold.create, pool: cinema, with: {best: payload.best}}
+  buy: {verb: hold.confirm, pool: cinema, item: payload.seat}
+  book: {verb: slot.book, pool: rooms, owner: payload.who, with: {start: payload.from, end: payload.to}}
 `)
 	want := &Config{
 		HoldAndWait: Refuse, Grace: 0, KeyRetention: 90 * time.Minute,
@@ -95,6 +100,8 @@ verbs:
 			},
 			{Spec: pool.Spec{Name: "17"}},
 			{Spec: pool.Spec{Name: "ape"}},
+			{Spec: pool.Spec{Name: "cinema", Kind: pool.Stock, WaitMaxMs: 4000}},
+			{Spec: pool.Spec{Name: "rooms", Kind: pool.Calendar}, Zone: time.UTC},
 		},
 		Verbs: []serve.Verb{
 			{
@@ -108,6 +115,9 @@ verbs:
 			{Name: "back", Op: "lease.release", Pool: "zebra", Item: "payload", Outcome: "broken"},
 			{Name: "show", Op: "pool.list", Limit: 10},
 			{Name: "count", Op: "pool.stats", Pool: "17", Result: json.RawMessage(`{"free":"free"}`)},
+			{Name: "hold", Op: "hold.create", Pool: "cinema", WaitMs: new(int64(4000)), With: json.RawMessage(`{"best":"payload.best"}`)},
+			{Name: "buy", Op: "hold.confirm", Pool: "cinema", Item: "payload.seat"},
+			{Name: "book", Op: "slot.book", Pool: "rooms", Owner: "payload.who", With: json.RawMessage(`{"start":"payload.from","end":"payload.to"}`)},
 		},
 	}
 	for i := range want.Verbs {
@@ -215,8 +225,29 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Pools) != 2 || len(c.Pools[0].Items) != 50 || c.Pools[0].Items[49].ID != "proxy-50" || len(c.Pools[1].Items) != 3 || len(c.Verbs) != 2 {
-		t.Errorf("%+v", c)
+	want := []struct {
+		name, first, last string
+		kind              pool.Kind
+		items             int
+	}{{"proxies", "proxy-01", "proxy-50", "", 50}, {"phones", "pixel-1", "iphone-1", "", 3}, {"cinema", "A1", "L20", pool.Stock, 240}, {"rooms", "room-1", "room-6", pool.Calendar, 6}}
+	if len(c.Pools) != len(want) || len(c.Verbs) != 2 {
+		t.Fatalf("%d pools, %d verbs", len(c.Pools), len(c.Verbs))
+	}
+	for i, w := range want {
+		p := &c.Pools[i]
+		n := len(p.Items)
+		if p.Spec.Name != w.name || p.Spec.Kind != w.kind || n != w.items || p.Items[0].ID != w.first || p.Items[n-1].ID != w.last {
+			t.Errorf("pool %d: %+v, %d items", i, p.Spec, n)
+		}
+	}
+	cinema, rooms := &c.Pools[2], &c.Pools[3]
+	if s := &cinema.Spec; s.FocusRow != 800 || s.FocusCol != 1100 || cinema.Items[239].Row != 12 || cinema.Items[239].Col != 21 {
+		t.Errorf("focus %d, %d; the last seat %+v", s.FocusRow, s.FocusCol, cinema.Items[239])
+	}
+	day := time.Date(2026, 7, 1, 0, 0, 0, 0, rooms.Zone)
+	at := func(hour int) int64 { return day.Add(time.Duration(hour) * time.Hour).UnixMilli() }
+	if rooms.Zone.String() != "Europe/Berlin" || !rooms.Hours.Open(at(7), at(22)) || rooms.Hours.Open(at(6), at(8)) {
+		t.Errorf("%s, %+v", rooms.Zone, rooms.Hours)
 	}
 	if got := string(c.Pools[1].Items[0].Attrs); got != `{"host":"10.0.4.11","port":5555}` {
 		t.Error(got)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -58,7 +59,8 @@ func withoutMark(from io.Reader) io.Reader {
 // labelPrefix is what the names of columns with labels begin with.
 const labelPrefix = "label."
 
-// readCSV adds the items of a CSV file with a header: a column id, columns label.NAME, and any others, which become attrs.
+// readCSV adds the items of a CSV file with a header: a column id, columns label.NAME, those of numbers that are for the
+// pool's kind, and any others, which become attrs.
 // White space around a cell does not count. An empty cell is a label or an attr that the item does not have.
 func readCSV(to *items, from io.Reader, file string) error {
 	r := csv.NewReader(from)
@@ -82,9 +84,15 @@ func readCSV(to *items, from io.Reader, file string) error {
 		return fmt.Errorf("%s:%d: %w", file, line, err)
 	}
 	keys := make([][]byte, len(columns)) // of the attrs, as JSON
+	numberOf := make([]func(*pool.ItemSpec) *int64, len(columns))
 	for i, name := range columns {
 		if i != idColumn && !strings.HasPrefix(name, labelPrefix) {
 			keys[i] = append(appendString(nil, name), ':')
+		}
+		for _, number := range numbers {
+			if number.name == name && number.kind == to.kind {
+				numberOf[i] = number.of
+			}
 		}
 	}
 	labels := make(map[string]string)
@@ -102,6 +110,7 @@ func readCSV(to *items, from io.Reader, file string) error {
 			return fmt.Errorf("%s:%d: there are %d columns, the first line names %d: put text with commas in double quotes", file, line, len(record), len(columns))
 		}
 		clear(labels)
+		item := pool.ItemSpec{ID: strings.Clone(strings.TrimSpace(record[idColumn])), Labels: labels}
 		attrs := buffer[:0]
 		for i, cell := range record {
 			cell = strings.TrimSpace(cell)
@@ -109,6 +118,10 @@ func readCSV(to *items, from io.Reader, file string) error {
 			case !utf8.ValidString(cell):
 				return fmt.Errorf("%s:%d: column %s is not UTF-8", file, line, columns[i])
 			case i == idColumn || cell == "":
+			case numberOf[i] != nil:
+				if !wholeOf(cell, numberOf[i](&item)) {
+					return fmt.Errorf("%s:%d: column %s is %s: want a whole number, 1 or more", file, line, columns[i], shortened(cell))
+				}
 			case keys[i] == nil:
 				labels[columns[i][len(labelPrefix):]] = cell
 			default:
@@ -116,7 +129,6 @@ func readCSV(to *items, from io.Reader, file string) error {
 				attrs = appendString(attrs, cell)
 			}
 		}
-		item := pool.ItemSpec{ID: strings.Clone(strings.TrimSpace(record[idColumn])), Labels: labels}
 		if len(attrs) > 0 {
 			attrs[0] = '{'
 			attrs = append(attrs, '}')
@@ -127,6 +139,13 @@ func readCSV(to *items, from io.Reader, file string) error {
 			return err
 		}
 	}
+}
+
+// wholeOf reads a whole number from 1. It reports whether that is one.
+func wholeOf(text string, to *int64) bool {
+	n, err := strconv.ParseInt(text, 10, 64)
+	*to = n
+	return err == nil && n >= 1 && text[0] != '+'
 }
 
 // checkColumns checks the names of columns, and returns which is the ID.
@@ -162,12 +181,12 @@ func csvError(file string, err error) error {
 // lineBytesMax is how long a line of a file of items may be.
 const lineBytesMax = 1 << 20
 
-// readLines adds the items of a file with JSON on each line: a string, or {"id", "labels", "attrs"}.
+// readLines adds the items of a file with JSON on each line: a string, or {"id", "labels", "attrs", …}.
 func readLines(to *items, from io.Reader, file string) error {
 	lines := bufio.NewScanner(from)
 	lines.Buffer(make([]byte, 0, 64<<10), lineBytesMax)
 	p := place{file: file}
-	parser := lineParser{labels: make(map[string]string)}
+	parser := lineParser{kind: to.kind, labels: make(map[string]string)}
 	for lines.Scan() {
 		p.line++
 		line := bytes.TrimSpace(lines.Bytes())
@@ -192,6 +211,7 @@ func readLines(to *items, from io.Reader, file string) error {
 
 // lineParser parses the lines of a file.
 type lineParser struct {
+	kind   pool.Kind         // of the pool
 	labels map[string]string // of the line before, to be used again
 }
 
@@ -208,16 +228,30 @@ func (p *lineParser) parse(line []byte) (pool.ItemSpec, error) {
 		ID     string            `json:"id"`
 		Labels map[string]string `json:"labels"`
 		Attrs  json.RawMessage   `json:"attrs"`
+
+		Row      *int64 `json:"row"`
+		Column   *int64 `json:"column"`
+		Quantity *int64 `json:"quantity"`
+		Capacity *int64 `json:"capacity"`
 	}{Labels: p.labels}
 	if !simple(line) || strict.Unmarshal(line, &quick) != nil || quick.ID == "" || !json.Valid(line) {
-		return parseItem(line) // what is not all strings, and what is wrong
+		return parseItem(line, p.kind) // what is not all strings, and what is wrong
 	}
 	for _, value := range quick.Labels {
 		if value == "" { // or null
-			return parseItem(line)
+			return parseItem(line, p.kind)
 		}
 	}
 	item := pool.ItemSpec{ID: quick.ID, Labels: quick.Labels}
+	for i, value := range []*int64{quick.Row, quick.Column, quick.Quantity, quick.Capacity} {
+		if value == nil {
+			continue
+		}
+		if *value < 1 || numbers[i].kind != p.kind {
+			return parseItem(line, p.kind)
+		}
+		*numbers[i].of(&item) = *value
+	}
 	if len(quick.Attrs) > 0 && string(quick.Attrs) != "null" {
 		var compact bytes.Buffer
 		compact.Grow(len(quick.Attrs))
@@ -234,7 +268,7 @@ func simple(line []byte) bool {
 	if line[0] != '{' || bytes.IndexByte(line, '\\') >= 0 {
 		return false
 	}
-	for _, key := range []string{`"id"`, `"labels"`, `"attrs"`} {
+	for _, key := range []string{`"id"`, `"labels"`, `"attrs"`, `"row"`, `"column"`, `"quantity"`, `"capacity"`} {
 		if bytes.Count(line, []byte(key)) > 1 {
 			return false
 		}
@@ -242,8 +276,8 @@ func simple(line []byte) bool {
 	return true
 }
 
-// parseItem parses an item in JSON.
-func parseItem(line []byte) (item pool.ItemSpec, err error) {
+// parseItem parses an item in JSON, of a pool of some kind.
+func parseItem(line []byte, kind pool.Kind) (item pool.ItemSpec, err error) {
 	if line[0] == '"' {
 		err = json.Unmarshal(line, &item.ID)
 		return item, notJSON(err)
@@ -275,13 +309,36 @@ func parseItem(line []byte) (item pool.ItemSpec, err error) {
 			}
 			item.Attrs = compact.Bytes()
 		default:
-			return item, fmt.Errorf("an item can have no %q: %s", name, meant(name, []string{"id", "labels", "attrs"}))
+			if err := setNumber(&item, kind, name, value); err != nil {
+				return item, err
+			}
 		}
 	}
 	if item.ID == "" {
 		err = errors.New("the item has no id: give it one")
 	}
 	return item, err
+}
+
+// setNumber sets one of the numbers of an item. A null is as good as none.
+func setNumber(item *pool.ItemSpec, kind pool.Kind, name string, value json.RawMessage) error {
+	keys := []string{"id", "labels", "attrs"}
+	for _, number := range numbers {
+		switch {
+		case number.name == name && string(value) == "null":
+			return nil
+		case number.kind == kind && number.name == name:
+			if !wholeOf(string(value), number.of(item)) {
+				return fmt.Errorf("%s is %s: want a whole number, 1 or more", name, shortened(string(value)))
+			}
+			return nil
+		case number.name == name:
+			return fmt.Errorf("%s is for pools of kind %s, and this one is of kind %s: take it out, or put it into attrs", name, number.kind, kind)
+		case number.kind == kind:
+			keys = append(keys, number.name)
+		}
+	}
+	return fmt.Errorf("an item can have no %q: %s", name, meant(name, keys))
 }
 
 func jsonLabels(p json.RawMessage) (map[string]string, error) {

@@ -14,8 +14,10 @@ import (
 
 // items gathers the items of a pool.
 type items struct {
+	kind   pool.Kind // of the pool
 	list   []pool.ItemSpec
 	places map[string]place             // of each ID
+	seats  map[[2]int64]int32           // in list, by row and column of the hall
 	labels map[string]map[string]string // the sets of labels, by their encoding
 
 	names []string // buffers for such an encoding
@@ -63,8 +65,22 @@ func (s *items) add(item pool.ItemSpec, p place) error {
 	if before, ok := s.places[item.ID]; ok {
 		return fmt.Errorf("%s: item %q is there twice, first at %s: take one of them out", p, item.ID, before)
 	}
-	if len(s.list) == itemsMax {
+	switch {
+	case len(s.list) == itemsMax:
 		return fmt.Errorf("%s: item %q is one too many: a pool has %d at most", p, item.ID, itemsMax)
+	case len(s.list) == pool.RoomsMax && s.kind == pool.Calendar:
+		return fmt.Errorf("%s: item %q is one too many: a calendar has %d at most, make several pools", p, item.ID, pool.RoomsMax)
+	}
+	if at := [2]int64{item.Row, item.Col}; item.Row != 0 {
+		if i, taken := s.seats[at]; taken {
+			other := s.list[i].ID
+			return fmt.Errorf("%s: item %q is in row %d, column %d of the hall, and so is %q of %s: move one of them (a block of seats, with at)",
+				p, item.ID, item.Row, item.Col, other, s.places[other])
+		}
+		if s.seats == nil {
+			s.seats = make(map[[2]int64]int32, cap(s.list))
+		}
+		s.seats[at] = int32(len(s.list))
 	}
 	s.places[item.ID] = p
 	if item.Labels = s.shared(item.Labels); len(s.labels) > pool.ClassesMax {
@@ -102,7 +118,7 @@ func (s *items) shared(labels map[string]string) map[string]string {
 	return set
 }
 
-// addItems adds a list of items: texts, or {id, labels, attrs}.
+// addItems adds a list of items: texts, or {id, labels, attrs, …}.
 func (r *reader) addItems(to *items, n ast.Node, name string) error {
 	list, err := r.elements(n, name)
 	if err != nil {
@@ -110,7 +126,7 @@ func (r *reader) addItems(to *items, n ast.Node, name string) error {
 	}
 	to.expect(len(list))
 	for i, element := range list {
-		item, err := r.item(element, fmt.Sprintf("%s[%d]", name, i))
+		item, err := r.item(element, fmt.Sprintf("%s[%d]", name, i), to.kind)
 		if err != nil {
 			return err
 		}
@@ -121,7 +137,7 @@ func (r *reader) addItems(to *items, n ast.Node, name string) error {
 	return nil
 }
 
-func (r *reader) item(n ast.Node, name string) (item pool.ItemSpec, err error) {
+func (r *reader) item(n ast.Node, name string, kind pool.Kind) (item pool.ItemSpec, err error) {
 	if id, ok := text(n); ok {
 		return pool.ItemSpec{ID: id}, nil
 	}
@@ -130,29 +146,50 @@ func (r *reader) item(n ast.Node, name string) (item pool.ItemSpec, err error) {
 	default:
 		return item, r.wrong(n, name, "an ID, or {id: …, labels: …, attrs: …}")
 	}
-	err = r.settings(n, name, []setting{
+	item.Labels = make(map[string]string)
+	settings := []setting{
 		{"id", r.text(&item.ID)},
-		{"labels", func(n ast.Node, name string) error {
-			entries, err := r.entries(n, name)
-			item.Labels = make(map[string]string, len(entries))
-			for _, e := range entries {
-				value, ok := text(e.value)
-				if !ok {
-					return r.wrong(e.value, name+"."+e.key, "a text, a number, true or false")
-				}
-				item.Labels[e.key] = value
-			}
-			return err
-		}},
+		{"labels", r.labels(item.Labels)},
 		{"attrs", func(n ast.Node, name string) (err error) {
 			if _, none := n.(*ast.NullNode); !none {
 				item.Attrs, err = r.json(n, name)
 			}
 			return err
 		}},
-	})
+	}
+	for _, number := range numbers {
+		settings = append(settings, setting{number.name, r.only(kind, whole(r, number.of(&item), 1), number.kind)})
+	}
+	err = r.settings(n, name, settings)
 	if err == nil && item.ID == "" {
 		err = r.errorf(n, "%s has no id: give it one", name)
 	}
 	return item, err
+}
+
+// numbers are what items of pools of some kinds may say of themselves, all of it whole numbers from 1.
+var numbers = []struct {
+	name string
+	kind pool.Kind
+	of   func(*pool.ItemSpec) *int64
+}{
+	{"row", pool.Stock, func(item *pool.ItemSpec) *int64 { return &item.Row }},
+	{"column", pool.Stock, func(item *pool.ItemSpec) *int64 { return &item.Col }},
+	{"quantity", pool.Stock, func(item *pool.ItemSpec) *int64 { return &item.Quantity }},
+	{"capacity", pool.Calendar, func(item *pool.ItemSpec) *int64 { return &item.Quantity }},
+}
+
+// labels returns what reads labels.
+func (r *reader) labels(to map[string]string) func(ast.Node, string) error {
+	return func(n ast.Node, name string) error {
+		entries, err := r.entries(n, name)
+		for _, e := range entries {
+			value, ok := text(e.value)
+			if !ok {
+				return r.wrong(e.value, name+"."+e.key, "a text, a number, true or false")
+			}
+			to[e.key] = value
+		}
+		return err
+	}
 }

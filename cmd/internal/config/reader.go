@@ -12,6 +12,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/kassa-go/kassa/pool"
 )
 
 // reader reads the nodes of a YAML file.
@@ -141,6 +143,24 @@ func (r *reader) settings(n ast.Node, name string, allowed []setting) error {
 		}
 	}
 	return nil
+}
+
+// only returns read where a pool is of one of some kinds, and else what says that it is not.
+func (r *reader) only(kind pool.Kind, read func(ast.Node, string) error, kinds ...pool.Kind) func(ast.Node, string) error {
+	if slices.Contains(kinds, kind) {
+		return read
+	}
+	return func(n ast.Node, name string) error {
+		return r.errorf(n, "%s is for pools of kind %s, and this one is of kind %s: take it out, or set kind", name, either(kinds), kind)
+	}
+}
+
+func either(kinds []pool.Kind) string {
+	words := make([]string, len(kinds))
+	for i, kind := range kinds {
+		words[i] = string(kind)
+	}
+	return enumerate(words, " or ")
 }
 
 // wrong says that n is not what is wanted.

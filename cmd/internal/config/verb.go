@@ -1,12 +1,18 @@
 package config
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/kassa-go/kassa/pool"
 	"github.com/kassa-go/kassa/pool/serve"
 )
 
@@ -57,6 +63,10 @@ func (r *reader) verb(e entry, pools []Pool) (serve.Verb, error) {
 		{"item", r.text(&v.Item)},
 		{"outcome", r.text(&v.Outcome)},
 		{"limit", whole(r, &v.Limit, 1)},
+		{"with", func(n ast.Node, name string) (err error) {
+			v.With, err = r.json(n, name)
+			return err
+		}},
 		{"result", func(n ast.Node, name string) (err error) {
 			v.Result, err = r.json(n, name)
 			return err
@@ -75,10 +85,8 @@ func (r *reader) verb(e entry, pools []Pool) (serve.Verb, error) {
 	if v.Op == "" {
 		return v, r.errorf(e.at, "%s has no verb: say what it does, as in verb: lease.acquire", name)
 	}
-	if v.Pool != "" {
-		if err := r.fit(&v, at, name, pools); err != nil {
-			return v, err
-		}
+	if err := r.fit(&v, at, name, pools); err != nil {
+		return v, err
 	}
 	if err := v.Compile(); err != nil {
 		where := e.at
@@ -90,31 +98,88 @@ func (r *reader) verb(e entry, pools []Pool) (serve.Verb, error) {
 	return v, nil
 }
 
-// fit checks a verb against the limits of its pool, and keeps its default wait within them.
+// kindsOf says which pools an operation can name as its one pool.
+func kindsOf(op string) []pool.Kind {
+	switch family, _, _ := strings.Cut(op, "."); {
+	case family == "hold" || family == "sale":
+		return []pool.Kind{pool.Stock}
+	case family == "slot":
+		return []pool.Kind{pool.Calendar}
+	case family == "lease": // of a calendar it would have to say from when to when, as with can
+		return []pool.Kind{pool.Lease, pool.Stock}
+	}
+	return []pool.Kind{pool.Lease, pool.Stock, pool.Calendar}
+}
+
+// fit checks a verb against the limits of its pools, and keeps its default wait within them.
 func (r *reader) fit(v *serve.Verb, at map[string]ast.Node, name string, pools []Pool) error {
-	names := make([]string, len(pools))
-	for i := range pools {
-		s := &pools[i].Spec
-		names[i] = s.Name
-		if s.Name != v.Pool {
+	if v.Pool != "" {
+		s, err := r.poolOf(v.Pool, at["pool"], name+".pool", pools)
+		if err != nil {
+			return err
+		}
+		kind := cmp.Or(s.Kind, pool.Lease)
+		if kinds := kindsOf(v.Op); !slices.Contains(kinds, kind) {
+			return r.errorf(at["pool"], "%s.pool: pool %s is of kind %s, and %s is for those of kind %s: take one of these, or another verb",
+				name, v.Pool, kind, v.Op, either(kinds))
+		}
+		return r.fitLimits(v, s, at, name)
+	}
+	var with struct {
+		Want []struct{ Pool string }
+	}
+	if v.Op != "lease.acquire" || v.With == nil || json.Unmarshal(v.With, &with) != nil {
+		return nil // Compile says what is wrong
+	}
+	for i, want := range with.Want {
+		poolName, ok := strings.CutPrefix(want.Pool, "=")
+		if !ok && strings.HasPrefix(poolName, "payload") { // as far as can be told
 			continue
 		}
-		ttlMax := s.TTLMaxMs
-		if ttlMax == 0 {
-			ttlMax = max(s.TTLMs, (24 * time.Hour).Milliseconds())
+		s, err := r.poolOf(poolName, at["with"], fmt.Sprintf("%s.with.want[%d].pool", name, i), pools)
+		if err == nil {
+			err = r.fitLimits(v, s, at, name)
 		}
-		if v.TTLMs > ttlMax {
-			return r.errorf(at["ttl"], "%s.ttl is over the ttlMax of pool %s, %v: raise that, or take less", name, v.Pool, time.Duration(ttlMax)*time.Millisecond)
+		if err != nil {
+			return err
 		}
-		switch {
-		case s.WaitMaxMs == 0 || v.Op != "lease.acquire":
-		case v.WaitMs == nil:
-			wait := min(serve.VerbWaitMaxMs, s.WaitMaxMs)
-			v.WaitMs = &wait
-		case *v.WaitMs > s.WaitMaxMs:
-			return r.errorf(at["waitMs"], "%s.waitMs is over the waitMax of pool %s, %v: raise that, or take less", name, v.Pool, time.Duration(s.WaitMaxMs)*time.Millisecond)
-		}
-		return nil
 	}
-	return r.errorf(at["pool"], "%s.pool: there is no pool %q: %s", name, v.Pool, meant(v.Pool, names))
+	return nil
+}
+
+// poolOf returns the pool that a verb names. What is the name of that setting.
+func (r *reader) poolOf(poolName string, n ast.Node, what string, pools []Pool) (*pool.Spec, error) {
+	names := make([]string, len(pools))
+	for i := range pools {
+		if names[i] = pools[i].Spec.Name; names[i] == poolName {
+			return &pools[i].Spec, nil
+		}
+	}
+	return nil, r.errorf(n, "%s: there is no pool %q: %s", what, poolName, meant(poolName, names))
+}
+
+func (r *reader) fitLimits(v *serve.Verb, s *pool.Spec, at map[string]ast.Node, name string) error {
+	ttlMax := s.TTLMaxMs
+	if ttlMax == 0 {
+		ttlMax = (24 * time.Hour).Milliseconds()
+		if s.Kind != "" && s.Kind != pool.Lease {
+			ttlMax = time.Hour.Milliseconds()
+		}
+		ttlMax = max(s.TTLMs, ttlMax)
+	}
+	if v.TTLMs > ttlMax {
+		return r.errorf(at["ttl"], "%s.ttl is over the ttlMax of pool %s, %v: raise that, or take less", name, s.Name, time.Duration(ttlMax)*time.Millisecond)
+	}
+	switch {
+	case s.WaitMaxMs == 0 || v.Op != "lease.acquire" && v.Op != "hold.create":
+	case at["waitMs"] == nil: // the default
+		wait := min(serve.VerbWaitMaxMs, s.WaitMaxMs)
+		if v.WaitMs != nil { // as another pool has it
+			wait = min(*v.WaitMs, wait)
+		}
+		v.WaitMs = &wait
+	case *v.WaitMs > s.WaitMaxMs:
+		return r.errorf(at["waitMs"], "%s.waitMs is over the waitMax of pool %s, %v: raise that, or take less", name, s.Name, time.Duration(s.WaitMaxMs)*time.Millisecond)
+	}
+	return nil
 }
