@@ -52,6 +52,27 @@ func FuzzEvent(f *testing.F) {
 	}
 	f.Add(evWaiting, []byte("\x01\x01p\x02\x01\x01n\x01\x01v\x01\x01i\x05first\x02\x01\x01c\x01o\x01\x0a\x01\x02\x01k\x05"))
 	f.Add(evReleased, []byte("\x01\x05clean\x00\x01\x01p\x01i"))
+	refs := []ItemRef{{"s", "a1", 1, Span{}}, {"s", "x", 3, Span{}}, {"c", "room", 2, Span{5000, 6000, 100, 200}}}
+	room := []ItemRef{{"c", "hall", 1, Span{7000, 8000, 100, 200}}}
+	for _, ev := range []event{
+		&granted{wait: 3, as: Stock, refs: refs[:2]}, &granted{as: Lease, refs: refs}, &granted{as: Calendar, firm: true, refs: refs[2:]},
+		&confirmed{grant: 3, as: Stock, refs: refs}, &released{grant: 3, as: Stock, firm: true, outcome: Withheld, refs: refs[:2]},
+		&moved{grant: 3, refs: refs[2:], became: room}, &renewed{grant: 3, as: Stock}, &expiring{grant: 3, as: Calendar},
+		&itemSet{pool: "s", id: "a1", shape: shape{1, 2, 3}}, &itemStateSet{pool: "s", id: "x", withheld: 3},
+		&waiting{request: request{wants: []Want{{Pool: "s", Count: 2, Best: Split}, {Pool: "c", Count: 1, Spans: []Span{refs[2].Span}}}, kind: Stock}, until: 9},
+	} {
+		refsToItems(ev)
+		var e enc
+		ev.put(&e)
+		again := newEvent(ev.kind())
+		again.get(&dec{p: e})
+		refsToItems(again)
+		var second enc
+		if again.put(&second); !bytes.Equal(e, second) {
+			f.Errorf("%T: %q, then %q", ev, e, second)
+		}
+		f.Add(ev.kind(), []byte(e))
+	}
 	f.Fuzz(func(t *testing.T, kind byte, body []byte) {
 		ev := newEvent(kind)
 		if ev == nil {

@@ -36,6 +36,9 @@ func (c *Configure) decide(m *Machine, r *Reply) {
 		s := specs[c.Name]
 		if p := m.byName[s.Name]; p == nil || p.retired || p.spec != s {
 			m.emit(&poolSet{s})
+			if s.Kind == Calendar { // with less set-up and clean-up, what is waited for may be free
+				m.lookAgainAside(m.byName[s.Name])
+			}
 		}
 	}
 	for _, p := range slices.Clone(m.pools) {
@@ -76,7 +79,15 @@ func (ev *poolSet) apply(m *Machine) error {
 		return nil
 	}
 	m.touch(p)
+	kept := p.spec.KeepMs
 	p.spec, p.retired = ev.spec, false
+	if p.spec.KeepMs != kept {
+		for _, g := range m.grants {
+			if slices.ContainsFunc(g.parts, func(at part) bool { return at.item.pool == p }) {
+				m.schedule(g)
+			}
+		}
+	}
 	p.held = nil
 	if p.spec.QuotaMax > 0 {
 		p.held = make(map[string]int64)
@@ -204,6 +215,7 @@ func (c *Fill) decide(m *Machine, r *Reply) {
 			return
 		}
 	}
+	var changed []*item
 	for i := range c.Items {
 		s := &c.Items[i]
 		it := p.items[s.ID]
@@ -220,16 +232,28 @@ func (c *Fill) decide(m *Machine, r *Reply) {
 		}
 		configured := c.Configured
 		var old *class
+		var reshaped bool
 		if it != nil {
 			configured = configured || it.configured
-			old = it.class
+			old, reshaped = it.class, it.shape() != s.shape()
 		}
+		evicted := p.hall.At(int32(s.Row), int32(s.Col))
 		m.emit(&itemSet{pool: p.name, id: s.ID, labels: texts[i], attrs: attrs, configured: configured, shape: s.shape()})
 		it = p.items[s.ID]
 		if old != nil && old != it.class {
 			m.lookAgainForClass(old)
 		}
+		if reshaped { // there may be fewer units, or seats may be apart
+			m.lookAgainFor(it)
+		}
+		if evicted != nil && evicted != it {
+			m.lookAgainForClass(evicted.class)
+		}
 		it.seen = true
+		changed = append(changed, it)
+	}
+	// All are as they should be before somebody gets any of them: one that is to have fewer units could be given out first.
+	for _, it := range changed {
 		m.serveItem(it)
 	}
 	m.remember(&c.Keyed, r)
@@ -322,7 +346,7 @@ func (ev *itemSet) apply(m *Machine) error {
 	it := p.items[ev.id]
 	if other := p.hall.At(ev.row, ev.col); other != nil && other != it {
 		m.touch(other)
-		p.hall.Remove(other.class.seats, other.row, other.col)
+		other.class.unseat(other)
 		other.row, other.col = 0, 0
 	}
 	switch {
@@ -461,7 +485,10 @@ func (c *SetItem) decide(m *Machine, r *Reply) {
 			m.lookAgainForClass(old)
 		}
 	}
-	state := stateOf(c.State)
+	state := it.state
+	if c.State != "" {
+		state = stateOf(c.State)
+	}
 	if c.State != "" && state != it.state || c.Withheld != nil && *c.Withheld != it.counter.withheld {
 		ev := &itemStateSet{pool: it.pool.name, id: it.id, state: state}
 		if c.Withheld != nil {

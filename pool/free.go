@@ -26,7 +26,7 @@ type class struct {
 
 	oldest, newest *item // the free items by when they became free, linked by next
 
-	seats *seats.Group[*item] // those of its items that have a place; nil: none ever had
+	seats *seats.Group[*item] // those of its items that have a place, and do not leave; nil: none ever had
 }
 
 type label struct{ name, value string }
@@ -45,19 +45,27 @@ func (c *class) join(it *item) {
 
 // seatAt puts a seat into the hall, unseat takes it out.
 func (c *class) seatAt(it *item) {
-	if it.row == 0 {
-		return
+	if it.row != 0 {
+		c.pool.hall.Add(c.groupOf(it), it.row, it.col, it)
 	}
-	if c.seats == nil {
-		c.seats = c.pool.hall.Group()
-	}
-	c.pool.hall.Add(c.seats, it.row, it.col, it)
 }
 
 func (c *class) unseat(it *item) {
 	if it.row != 0 {
-		c.pool.hall.Remove(c.seats, it.row, it.col)
+		c.pool.hall.Remove(c.groupOf(it), it.row, it.col)
 	}
+}
+
+// groupOf returns the group that the seat of an item of c is in: that of c, or that of all in the pool that are to leave.
+func (c *class) groupOf(it *item) *seats.Group[*item] {
+	group := &c.seats
+	if it.draining {
+		group = &c.pool.leaving
+	}
+	if *group == nil {
+		*group = c.pool.hall.Group()
+	}
+	return *group
 }
 
 // leave takes its slot from an item that is not free.

@@ -168,11 +168,11 @@ func (m *Machine) resolve(refs []ItemRef) ([]part, error) {
 	return parts, nil
 }
 
-// mustTake has g have its parts, or says why it can not.
+// mustTake has g have its parts, or says why it can not. Of a room more may have been booked than it has now: that is past.
 func (g *grant) mustTake() error {
 	for i := range g.parts {
 		p := &g.parts[i]
-		if p.units > p.item.left(p.span) {
+		if p.span == nil && p.units > p.item.left(nil) {
 			return fmt.Errorf("grant %d can not have %d of item %q of pool %q", g.id, p.units, p.item.id, p.item.pool.name)
 		}
 		p.item.take(g, p)
@@ -198,6 +198,9 @@ func (m *Machine) loadGrant(key, value *dec) (record, error) {
 	}
 	g.kind, g.firm, g.parts = kind, firm, parts
 	m.grants[g.id] = g
+	if slices.ContainsFunc(parts, func(p part) bool { return g.temporary(&p) }) != (g.expiresAt != 0) {
+		return nil, fmt.Errorf("grant %d ends at %d", g.id, g.expiresAt)
+	}
 	return g, g.mustTake()
 }
 

@@ -212,9 +212,10 @@ func (m *Machine) checkPool(p *pool) {
 			// Ends come before beginnings at the same time.
 			slices.SortFunc(changes, func(a, b change) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.by, b.by)) })
 			use := int64(0)
-			for _, c := range changes {
+			for i, c := range changes {
 				use += c.by
-				want(c.at < m.now || use <= int64(it.quantity), "item %s is booked %d times at %d, its capacity is %d", id, use, c.at, it.quantity)
+				done := i+1 == len(changes) || changes[i+1].at > c.at
+				want(c.at < m.now || !done || use <= int64(it.quantity), "item %s is booked %d times at %d, its capacity is %d", id, use, c.at, it.quantity)
 			}
 			if it.draining {
 				c.draining++

@@ -88,7 +88,10 @@ func (m *Machine) grantOf(kind Kind, id, token uint64, poolName, itemID string, 
 	switch {
 	case it == nil:
 		return nil
-	case it.grant == nil || it.sold() || it.grant.expiresAt <= m.now:
+	case it.sold():
+		r.fail(AlreadyResolved, "item %q of pool %s is sold: nobody holds it for a time any more", itemID, poolName)
+		return nil
+	case it.grant == nil || it.grant.expiresAt <= m.now:
 		r.fail(Conflict, "nobody holds item %q of pool %s: it is %s", itemID, poolName, it.status())
 		return nil
 	}
@@ -232,14 +235,17 @@ func (g *grant) choose(to []part, refs []ItemRef, done string, which func(*part)
 		}
 		return to, nil
 	}
+	if len(refs) == 0 {
+		return to, &Error{BadPayload, fmt.Sprintf("no items are named that are to be %s: leave items out for all of %s %d", done, g.kind.grantName(), g.id)}
+	}
 	for _, ref := range refs {
 		i := slices.IndexFunc(g.parts, func(p part) bool {
-			return p.item.id == ref.ID && (ref.Pool == "" || ref.Pool == p.item.pool.name) && (p.span == nil || p.span.Start == ref.Span.Start)
+			return which(&p) && p.item.id == ref.ID && (ref.Pool == "" || ref.Pool == p.item.pool.name) && (p.span == nil || p.span.Start == ref.Span.Start)
 		})
 		switch {
-		case i < 0 || !which(&g.parts[i]):
+		case i < 0:
 			return to, &Error{NotFound, fmt.Sprintf("%s %d has no %s that can be %s", g.kind.grantName(), g.id, ref, done)}
-		case ref.Units < 0 || ref.Units > g.parts[i].units:
+		case ref.Units < 0 || ref.Units > g.parts[i].units || ref.Units != 0 && g.parts[i].span != nil && ref.Units != g.parts[i].units:
 			return to, &Error{BadPayload, fmt.Sprintf("%s %d has %d of %s, not %d", g.kind.grantName(), g.id, g.parts[i].units, ref, ref.Units)}
 		case slices.ContainsFunc(to, func(p part) bool { return p.item == g.parts[i].item && p.span == g.parts[i].span }):
 			return to, &Error{BadPayload, fmt.Sprintf("%s is named twice", ref)}

@@ -258,6 +258,9 @@ func (m *Machine) Loaded(mark Mark) error {
 			if at.ordinal > p.ordinal || i > 0 && at.ordinal == p.order[i-1].ordinal {
 				return fmt.Errorf("pool: item %q of pool %q has a place that can not be", at.item.id, p.name)
 			}
+			if p.hall.At(at.item.row, at.item.col) != nil {
+				return fmt.Errorf("item %q of pool %q is in another's place", at.item.id, p.name)
+			}
 			at.item.class.join(at.item)
 			p.count(at.item, +1)
 			if at.item.available() > 0 {

@@ -27,6 +27,7 @@ type pool struct {
 	matching map[string][]*class // by a selector's text, as far as they were asked for
 	due      dueHeap[grant]      // the grants whose first part is of this pool
 	hall     seats.Hall[*item]   // where the seats are
+	leaving  *seats.Group[*item] // of these, those that nobody selects any more; nil: there never were any
 
 	lines     map[string]*line // by the selector's text; each has a wait, at least
 	itemLines map[*item]*line
@@ -100,6 +101,7 @@ func (s *Spec) get(d *dec) {
 		*v = d.int()
 	}
 	s.Seed = d.uint()
+	d.bad = d.bad || !slices.Contains(kinds[:], s.Kind)
 }
 
 func (s *Spec) numbers() [8]*int64 {
@@ -303,7 +305,9 @@ func (p *pool) setDraining(it *item, draining bool, rev uint64) {
 	}
 	p.count(it, -1)
 	it.class.units -= it.weight()
+	it.class.unseat(it)
 	it.draining = draining
+	it.class.seatAt(it)
 	it.class.units += it.weight()
 	p.count(it, +1)
 	p.relist(it, rev)

@@ -9,9 +9,13 @@ import "slices"
 // serveMax is how many waits are served, or told that they can not be, before the rest is left to Tick.
 const serveMax = 64
 
-// serveItem looks who gets an item that has become free.
+// serveItem looks who gets an item that has become free. Who wants a time of it is looked at by Tick.
 func (m *Machine) serveItem(it *item) {
 	p := it.pool
+	if it.times != nil {
+		m.lookAgainAside(p)
+		return
+	}
 	for n := 0; it.free; n++ {
 		best := m.servable(p.itemLines[it], nil)
 		for _, l := range it.class.lines {
@@ -165,9 +169,13 @@ func (m *Machine) serve(w *wait) {
 	}
 	r, l := Reply{}, w.line
 	m.give(w.id, &w.request, w.resolved, &r)
-	if l != nil && l.item == nil && l.Root != nil {
-		// What has left while the next was not the first yet may make it one that waits in vain.
-		if items, _ := capacity(l.classes); items < int(l.first().wants[0].Count) {
+	if l != nil && l.Root != nil {
+		// What has left, or moved, while the next was not the first yet may make it one that waits in vain.
+		units, _ := capacity(l.classes)
+		if l.item != nil {
+			units = int(l.item.quantity)
+		}
+		if units < int(l.first().wants[0].Count) || l.best != "" {
 			m.lookAgain(l)
 		}
 	}
@@ -181,7 +189,7 @@ func (m *Machine) serve(w *wait) {
 func (m *Machine) resolveWait(w *wait) *Error {
 	wants, err := m.resolveWants(w.wants)
 	if err != nil {
-		if err.Code == NotFound {
+		if err.Code == NotFound || err.Code == BadPayload { // it was right when it was asked for
 			err.Code = NoMatch
 		}
 		return err

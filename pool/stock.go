@@ -91,10 +91,7 @@ func (c *Confirm) decide(m *Machine, r *Reply) {
 	kept, err := g.choose(m.scratch.chosen[:0], c.Items, "confirmed", func(p *part) bool {
 		return stock(p) || c.Items == nil && p.item.pool.spec.Kind == Calendar
 	})
-	if m.scratch.chosen = kept; err == nil && len(kept) == 0 {
-		err = &Error{BadPayload, fmt.Sprintf("no seats are named that are to be kept: leave seats out to keep all, or void hold %d", g.id)}
-	}
-	if err != nil {
+	if m.scratch.chosen = kept; err != nil {
 		r.Err = err
 		return
 	}

@@ -125,21 +125,22 @@ func (m *Machine) Free(q TimesQuery) (free []Given, cursor string, err error) {
 	return free, cursor, err
 }
 
-// Booked returns the times that are booked, or held, by item and time, those that have begun before included, and the cursor
-// of the next page; empty: there is none.
+// Booked returns the times that are booked, or held, by item and time, set-up included, also those that have begun before,
+// and the cursor of the next page; empty: there is none.
 func (m *Machine) Booked(q TimesQuery) (booked []Booked, cursor string, err error) {
 	steps := timesSteps
 	cursor, err = m.each(&q, func(it *item, from int64) (int64, bool) {
-		first := len(booked)
+		first, last := len(booked), int64(0)
 		for e := range it.times.Overlapping(max(from, q.From), q.To) {
 			s := e.Value
-			if s.Span.Start < from || s.End <= q.From || s.Start >= q.To { // of the page before; only its set-up or clean-up is within
+			if e.Start < from || s.End <= q.From || s.Start >= q.To { // of the page before; only its set-up or clean-up is within
 				continue
 			}
 			// What begins at the same time is never parted: where a page begins is a time.
-			if n := len(booked); n >= q.Limit && (n == first || s.Start > booked[n-1].Span.Start) {
-				return s.Start, false
+			if n := len(booked); n >= q.Limit && (n == first || e.Start > last) {
+				return e.Start, false
 			}
+			last = e.Start
 			steps--
 			g := s.grant
 			booked = append(booked, Booked{ID: it.id, Span: s.Span, Units: e.Units, Grant: g.id, Client: g.client, Owner: g.owner})

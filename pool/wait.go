@@ -69,9 +69,12 @@ func (m *Machine) park(c *Acquire, req *request, wants []resolved, r *Reply) {
 	ev := &waiting{request: *req, turn: p.turn + 1 + uint64(p.queued[req.client]), until: m.now + c.WaitMs, key: c.Key, hash: c.Hash}
 	ev.wants = make([]Want, len(c.Want))
 	for i, w := range c.Want { // the command is not kept
-		w.IDs, w.Select, w.Spans = slices.Clone(w.IDs), slices.Clone(w.Select), slices.Clone(w.Spans)
+		w.IDs, w.Select, w.Spans = slices.Clone(w.IDs), slices.Clone(w.Select), append([]Span(nil), w.Spans...)
 		for j := range w.Select {
 			w.Select[j].Values = slices.Clone(w.Select[j].Values)
+		}
+		for j := range w.Spans { // set-up and clean-up are the pool's when it is served
+			w.Spans[j].SetupMs, w.Spans[j].CleanupMs = 0, 0
 		}
 		ev.wants[i] = w
 	}

@@ -40,25 +40,36 @@ func (d *opDecoder) hold(o *op) error {
 }
 
 func (d *opDecoder) extend(o *op) error {
-	p, err := d.holdRef(o)
-	o.cmd = &pool.Renew{Kind: pool.Stock, Grant: p.Hold, Token: p.Token, TTLMs: p.TTLMs, Keyed: keyed(o)}
+	c := &pool.Renew{Kind: pool.Stock, Keyed: keyed(o)}
+	p, err := d.holdRef(o, &c.Pool, &c.Item)
+	c.Grant, c.Token, c.TTLMs = p.Hold, p.Token, p.TTLMs
+	o.cmd = c
 	return err
 }
 
 func (d *opDecoder) confirm(o *op) error {
-	p, err := d.holdRef(o)
-	o.cmd = &pool.Confirm{Grant: p.Hold, Token: p.Token, Items: seatRefs(p.Seats), Keyed: keyed(o)}
+	c := &pool.Confirm{Keyed: keyed(o)}
+	p, err := d.holdRef(o, &c.Pool, &c.Item)
+	c.Grant, c.Token, c.Items = p.Hold, p.Token, seatRefs(p.Seats)
+	o.cmd = c
 	return err
 }
 
 func (d *opDecoder) void(o *op) error {
-	p, err := d.holdRef(o)
-	o.cmd = &pool.Release{Kind: pool.Stock, Grant: p.Hold, Token: p.Token, Items: seatRefs(p.Seats), Keyed: keyed(o)}
+	c := &pool.Release{Kind: pool.Stock, Keyed: keyed(o)}
+	p, err := d.holdRef(o, &c.Pool, &c.Item)
+	c.Grant, c.Token, c.Items = p.Hold, p.Token, seatRefs(p.Seats)
+	o.cmd = c
 	return err
 }
 
-func (d *opDecoder) holdRef(o *op) (p wire.HoldRef, err error) {
-	if err = d.into(o, &p); err == nil && (p.Hold == 0 || p.Token == 0) {
+// holdRef decodes what names a hold: its number and token, or of a verb a seat.
+func (d *opDecoder) holdRef(o *op, poolName, seat *string) (p wire.HoldRef, err error) {
+	switch err = d.into(o, &p); {
+	case err != nil:
+	case o.byItem():
+		err = o.itemInto(poolName, seat)
+	case p.Hold == 0 || p.Token == 0:
 		err = codec.NewError(codec.BadPayload, "payload of "+o.job.Type()+": hold and token are needed, as hold.create gave them")
 	}
 	return p, err
@@ -82,11 +93,15 @@ func (d *opDecoder) refund(o *op) error {
 		return err
 	}
 	switch {
-	case p.Sale == 0 || p.Token == 0:
-		return codec.NewError(codec.BadPayload, "payload of sale.refund: sale and token are needed, as hold.confirm gave them")
+	case !o.byItem() && (p.Sale == 0 || p.Token == 0):
+		return codec.NewError(codec.BadPayload, "payload of "+o.job.Type()+": sale and token are needed, as hold.confirm gave them")
 	case p.To != "" && p.To != "available" && p.To != "withheld":
 		return codec.NewError(codec.BadPayload, fmt.Sprintf("to is %.64q: want available or withheld", p.To))
 	}
-	o.cmd = &pool.Refund{Grant: p.Sale, Token: p.Token, Items: seatRefs(p.Seats), Withhold: p.To == "withheld", Keyed: keyed(o)}
+	c := &pool.Refund{Grant: p.Sale, Token: p.Token, Items: seatRefs(p.Seats), Withhold: p.To == "withheld", Keyed: keyed(o)}
+	o.cmd = c
+	if o.byItem() {
+		return o.itemInto(&c.Pool, &c.Item)
+	}
 	return nil
 }

@@ -151,15 +151,26 @@ func (d *opDecoder) decode(o *op) {
 	}
 }
 
-// into decodes the payload, whose strings are copied. An absent one leaves v as it is.
+// into decodes the payload, or what a verb makes of it. Its strings are copied. An absent one leaves v as it is.
 func (d *opDecoder) into(o *op, v any) error {
 	p := o.job.Payload()
+	if o.verb != nil {
+		var err error
+		if p, err = o.verb.Payload(p); err != nil {
+			return err
+		}
+	}
 	if p == nil {
 		return nil
 	}
 	d.json.Reset(unsafe.String(unsafe.SliceData(p), len(p)))
 	err := d.json.Decode(v)
 	d.json.Reset("")
+	if err != nil && o.verb != nil {
+		if blamed := o.verb.blame(o.job.Payload()); blamed != nil {
+			return blamed
+		}
+	}
 	if err != nil {
 		return codec.NewError(codec.BadPayload, "payload of "+o.job.Type()+": "+decodeText(p, err))
 	}
@@ -230,7 +241,8 @@ func (d *opDecoder) acquire(o *op) error {
 	var err error
 	if o.verb != nil {
 		a, err = o.verb.Acquire(o.job.Payload())
-	} else {
+	}
+	if err == nil {
 		err = d.into(o, &a)
 	}
 	if err != nil {
@@ -272,42 +284,48 @@ func selector(s wire.Select) (terms pool.Selector) {
 }
 
 func (d *opDecoder) renew(o *op) error {
-	c := &pool.Renew{Keyed: keyed(o)}
-	o.cmd = c
-	if v := o.verb; v != nil {
-		id, err := v.ItemOf(o.job.Payload())
-		c.Pool, c.Item = v.Pool, id
-		if v.TTLMs != 0 {
-			c.TTLMs = &v.TTLMs
-		}
-		return err
-	}
 	var p wire.Renew
 	if err := d.into(o, &p); err != nil {
 		return err
 	}
-	c.Grant, c.Token, c.TTLMs = p.Lease, p.Token, p.TTLMs
+	c := &pool.Renew{Grant: p.Lease, Token: p.Token, TTLMs: p.TTLMs, Keyed: keyed(o)}
+	o.cmd = c
+	if o.byItem() {
+		return o.itemInto(&c.Pool, &c.Item)
+	}
 	return needLease(o, p.Lease, p.Token)
 }
 
 func (d *opDecoder) release(o *op) error {
-	c := &pool.Release{Keyed: keyed(o)}
-	o.cmd = c
-	if v := o.verb; v != nil {
-		id, err := v.ItemOf(o.job.Payload())
-		if err != nil {
-			return err
-		}
-		c.Pool, c.Item = v.Pool, id
-		c.Outcome, err = v.OutcomeOf(o.job.Payload())
-		return err
-	}
 	var p wire.Release
 	if err := d.into(o, &p); err != nil {
 		return err
 	}
-	c.Grant, c.Token, c.Outcome = p.Lease, p.Token, pool.Outcome(p.Outcome)
-	return needLease(o, p.Lease, p.Token)
+	c := &pool.Release{Grant: p.Lease, Token: p.Token, Outcome: pool.Outcome(p.Outcome), Keyed: keyed(o)}
+	o.cmd = c
+	if o.byItem() {
+		if err := o.itemInto(&c.Pool, &c.Item); err != nil {
+			return err
+		}
+	} else if err := needLease(o, p.Lease, p.Token); err != nil {
+		return err
+	}
+	if o.verb == nil || p.Outcome != "" {
+		return nil
+	}
+	var err error
+	c.Outcome, err = o.verb.OutcomeOf(o.job.Payload())
+	return err
+}
+
+// byItem reports whether it is an item that says which lease, hold or sale is meant: only a verb has it so.
+func (o *op) byItem() bool { return o.verb != nil && o.verb.Item != "" }
+
+// itemInto says which item.
+func (o *op) itemInto(poolName, id *string) (err error) {
+	*poolName = o.verb.Pool
+	*id, err = o.verb.ItemOf(o.job.Payload())
+	return err
 }
 
 // needLease and need refuse what names nothing.
@@ -355,9 +373,7 @@ type helloAsk struct {
 
 func (d *opDecoder) list(o *op) error {
 	var p wire.PoolList
-	if v := o.verb; v != nil {
-		p = wire.PoolList{Pool: v.Pool, Limit: v.Limit}
-	} else if err := d.into(o, &p); err != nil {
+	if err := d.into(o, &p); err != nil {
 		return err
 	}
 	switch {
@@ -372,9 +388,7 @@ func (d *opDecoder) list(o *op) error {
 
 func (d *opDecoder) stats(o *op) error {
 	var p wire.PoolRef
-	if v := o.verb; v != nil {
-		p.Pool = v.Pool
-	} else if err := d.into(o, &p); err != nil {
+	if err := d.into(o, &p); err != nil {
 		return err
 	}
 	o.ask = &p

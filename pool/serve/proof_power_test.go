@@ -271,7 +271,7 @@ func (h *history) live(rng *rand.Rand, fs *vfs.MemFS) []crash {
 	}))
 	r := h.open(watched, []int64{0, 4 << 10}[rng.IntN(2)])
 	s, err := New(Config{
-		Journal: r, Pools: []Pool{items("p", 4), items("q", 2)},
+		Journal: r, Pools: append(salesPools(), items("p", 4), items("q", 2)),
 		CheckpointEvery:   []time.Duration{3 * time.Millisecond, 100 * time.Millisecond, time.Hour}[rng.IntN(3)],
 		CheckpointRecords: []int{5, 50, 1000}[rng.IntN(3)],
 		checkpointSlice:   []int{1, 5, 1000}[rng.IntN(3)],
@@ -437,6 +437,7 @@ type client struct {
 
 	resume string
 	held   []wire.Lease
+	has    possessions
 }
 
 func (c *client) connect() {
@@ -480,7 +481,7 @@ func (c *client) send(a *ask) chan *reply {
 func (c *client) call(a *ask) *reply {
 	r := <-c.send(a)
 	switch r.code {
-	case "", "none_free", "no_match", "wait_timeout", "stale_token", "not_found", "version_conflict", "conflict":
+	case "", "none_free", "no_match", "wait_timeout", "stale_token", "not_found", "version_conflict", "conflict", "expired", "already_resolved", "invalid_interval":
 	default:
 		c.h.t.Errorf("%+v: %s", *a, r.code)
 	}
@@ -513,7 +514,9 @@ func (c *client) step() {
 	if c.rng.IntN(2) == 0 {
 		key = fmt.Sprint("k", c.rng.Uint32())
 	}
-	switch n := c.rng.IntN(20); {
+	switch n := c.rng.IntN(32); {
+	case n >= 20:
+		c.trade(key)
 	case n < 8:
 		wants := []string{`{"pool":"p"}`, `{"pool":"p","count":2}`, `{"pool":"q"}`, `{"pool":"p"},{"pool":"q"}`}[c.rng.IntN(4)]
 		more := []string{"", `,"ttlMs":5`, `,"ttlMs":40`}[c.rng.IntN(3)] + []string{"", `,"waitMs":10`, `,"waitMs":50`}[c.rng.IntN(3)]
@@ -598,6 +601,7 @@ func (h *history) story(lease uint64) string {
 type memory struct {
 	held, over []wire.Lease
 	keyed      []said // with the first reply there was
+	has        possessions
 }
 
 // recall puts together what the client has said, and was told.
@@ -623,6 +627,7 @@ func (c *client) recall() (m memory) {
 				continue
 			}
 		}
+		m.has.learn(c, s)
 		var l wire.Lease
 		done := s.reply != nil && s.reply.code == ""
 		switch {
@@ -668,6 +673,7 @@ func (c *client) recall() (m memory) {
 // check asks a server for what those before it have told.
 func (c *client) check(m memory) {
 	c.held = nil
+	c.checkPossessions(m.has)
 	for _, s := range m.keyed[max(0, len(m.keyed)-6):] {
 		r := c.call(s.ask)
 		if s.reply == nil || s.reply.code != "" { // what has become of it is known now; nothing had

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"time"
 
@@ -39,7 +40,7 @@ func at(m *wire.Moment, what string, zone *time.Location) (int64, error) {
 		return m.Ms, nil
 	}
 	ms, err := when.At(m.Text, zone)
-	if e, ok := err.(*when.Error); ok {
+	if e, ok := errors.AsType[*when.Error](err); ok {
 		err = codec.NewError(codec.CodeByName(e.Code), what+": "+e.Message)
 	}
 	return ms, err

@@ -137,7 +137,7 @@ func (c *verbTemplateCompiler) text(where, text string) (err error) {
 
 // bindVerbPath finds the way of a path in the result of an operation. The rest of it lies in JSON.
 func bindVerbPath(path []verbStep, op string) (get []verbGetter, rest []verbStep, err error) {
-	t := verbResults[op]
+	t := verbOps[op].result
 	what := "the result of " + op
 	for i, step := range path {
 		switch {
