@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"runtime/debug"
@@ -59,10 +60,23 @@ func (s *server) closePools() error {
 	return s.pools.Close()
 }
 
-// firstPool is the name of a pool to try things with; empty: there is none.
-func (s *server) firstPool() string {
-	if names := s.pools.Names(); len(names) > 0 {
-		return names[0]
+// tries are commands to try the pools with, one for each kind that there is.
+func (s *server) tries() (commands []string) {
+	seen := map[pool.Kind]bool{}
+	for _, p := range s.pools.Pools() {
+		name, kind := p.Spec.Name, cmp.Or(p.Spec.Kind, pool.Lease)
+		if seen[kind] {
+			continue
+		}
+		seen[kind] = true
+		switch kind {
+		case pool.Stock:
+			commands = append(commands, "hold create "+name+" -n 2", "hold map "+name)
+		case pool.Calendar:
+			commands = append(commands, "slot day "+name)
+		default:
+			commands = append(commands, "lease acquire "+name)
+		}
 	}
-	return ""
+	return commands
 }

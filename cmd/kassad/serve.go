@@ -238,8 +238,8 @@ func (s *server) whatNext() string {
 	}
 	if s.pools != nil {
 		fmt.Fprintf(&b, "  %s pool ls\n", kassa)
-		if name := s.firstPool(); name != "" {
-			fmt.Fprintf(&b, "  %s lease acquire %s\n", kassa, name)
+		for _, command := range s.tries() {
+			fmt.Fprintf(&b, "  %s %s\n", kassa, command)
 		}
 	}
 	return b.String()

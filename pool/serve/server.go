@@ -148,14 +148,8 @@ func (s *Server) Start() {
 	s.done.Go(s.ack.run)
 }
 
-// Names returns the names of the pools that are configured, in the order of the configuration.
-func (s *Server) Names() []string {
-	var names []string
-	for _, p := range s.cfg.Pools {
-		names = append(names, p.Spec.Name)
-	}
-	return names
-}
+// Pools returns the pools that are configured, in the order of the configuration.
+func (s *Server) Pools() []Pool { return s.cfg.Pools }
 
 // Failed is closed when the journal can not write any more. Err says why.
 func (s *Server) Failed() <-chan struct{} { return s.failed }
