@@ -2,12 +2,9 @@ package client
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"time"
 
-	"github.com/kassa-go/kassa/codec"
 	"github.com/kassa-go/kassa/pool/wire"
 )
 
@@ -29,24 +26,25 @@ import (
 // took stays taken until its ttlMs is over. Where a server has holdAndWait: refuse, a.Owner tells apart who holds and who
 // waits.
 func (c *Client) Acquire(ctx context.Context, a wire.Acquire) (*Lease, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, notSent(err)
+	ttl := time.Duration(0)
+	if a.TTLMs != nil {
+		ttl = milliseconds(*a.TTLMs)
 	}
-	k, err := c.keeper()
+	got, err := c.acquire(ctx, "lease.acquire", a, a.WaitMs, func(call *call) (grant, error) {
+		var granted wire.Lease
+		if err := call.decode(&granted); err != nil {
+			return nil, err
+		}
+		return c.leases.Load().add(ctx, call, ttl, &granted), nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	body, err := encodeJSON(a)
-	if err != nil {
-		return nil, notSent(fmt.Errorf("payload of lease.acquire: %w", err))
+	lease := got.(*Lease)
+	if err := lease.Err(); errors.Is(err, ErrLeaseLost) {
+		return nil, err
 	}
-	q := &acquisition{keyed: newKeyed(k.conn, "lease.acquire", body), keeper: k, ctx: ctx, waits: a.WaitMs > 0}
-	if a.TTLMs != nil {
-		q.ttl = milliseconds(*a.TTLMs)
-	}
-	patience, cancel := context.WithTimeout(ctx, milliseconds(a.WaitMs)+c.cfg.ConnectTimeMax+c.cfg.BackoffMax)
-	defer cancel()
-	return q.run(patience)
+	return lease, nil
 }
 
 // milliseconds returns n of them: not less than none, and not more than a century.
@@ -54,91 +52,51 @@ func milliseconds(n int64) time.Duration {
 	return time.Duration(min(max(n, 0), 100*365*24*3600*1000)) * time.Millisecond
 }
 
-// keyed is a request that is sent, with the same key, until its outcome is known.
-type keyed struct {
-	conn   *conn
-	typ    string
-	key    string
-	body   []byte
-	pauses backoff
-
-	unknown error  // why it is not known what an earlier attempt has done; nil: that is known
-	session uint64 // in which that was made
+// grant is what an acquisition comes to: a Lease, a Hold or a Booking.
+type grant interface {
+	drop(ctx context.Context) // gives it back: nobody wants it any more
 }
 
-func newKeyed(cn *conn, typ string, body []byte) keyed {
-	return keyed{conn: cn, typ: typ, key: rand.Text(), body: body, pauses: backoff{min: 10 * time.Millisecond, max: time.Second}}
+// acquisition is a call of Acquire, Hold, Reserve or Book.
+type acquisition struct {
+	*keyed
+	ctx   context.Context // its caller's
+	waits bool            // if nothing is free
+	// take makes of an answer what it grants, before the next frame is read, which may be about it.
+	take func(*call) (grant, error)
 }
 
-// send makes an attempt; see call.answered. It may wait for a session.
-func (q *keyed) send(ctx context.Context, answered func(*call)) (*call, error) {
-	if err := q.conn.inSession(ctx); err != nil {
+// acquire has something granted that may be waited for, and that comes back by itself.
+func (c *Client) acquire(
+	ctx context.Context, typ string, payload any, waitMs int64, take func(*call) (grant, error),
+) (grant, error) {
+	request, err := c.newKeyed(ctx, typ, payload)
+	if err != nil {
 		return nil, err
 	}
-	deadline, _ := ctx.Deadline()
-	return q.conn.send(q.typ, q.key, q.body, deadline, answered)
-}
-
-// pause waits before the next attempt. It returns false when ctx ends.
-func (q *keyed) pause(ctx context.Context, err error) bool {
-	pause := q.pauses.next()
-	if e, ok := errors.AsType[*codec.Error](err); ok {
-		pause += time.Duration(e.RetryAfterMs) * time.Millisecond
-	}
-	select {
-	case <-time.After(pause):
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// passing reports whether a request that was refused with err was not looked at, but may be at another time.
-func passing(err error) bool {
-	if errors.Is(err, ErrBacklogFull) {
-		return true
-	}
-	e, ok := errors.AsType[*codec.Error](err)
-	if !ok {
-		return false
-	}
-	switch e.Code {
-	case codec.Unavailable, codec.QueueFull, codec.Overloaded, codec.RateLimited, codec.Draining, codec.Paused,
-		codec.DeadlineExceeded, codec.StoreFull, codec.Recovering, codec.StateBehind, codec.Cancelled:
-		return true
-	}
-	return false
-}
-
-// acquisition is a call of Acquire.
-type acquisition struct {
-	keyed
-	keeper *leases
-	ctx    context.Context // the lease's
-	ttl    time.Duration   // 0: the pool's
-	waits  bool            // if nothing is free
+	patience, cancel := context.WithTimeout(ctx, milliseconds(waitMs)+c.cfg.ConnectTimeMax+c.cfg.BackoffMax)
+	defer cancel()
+	q := &acquisition{keyed: request, ctx: ctx, waits: waitMs > 0, take: take}
+	return q.run(patience)
 }
 
 // run acquires, for as long as patience has not ended.
-func (q *acquisition) run(patience context.Context) (*Lease, error) {
+func (q *acquisition) run(patience context.Context) (grant, error) {
 	for {
 		c, err := q.send(patience, q.granted)
 		if err == nil {
 			select {
 			case <-c.done:
 			case <-patience.Done():
-				if !q.keeper.client.takeBack(c) {
+				if !q.conn.client.takeBack(c) {
 					return nil, q.giveUp(c, patience.Err())
 				}
 				c.finish(notSent(patience.Err()))
 				<-c.done
 			}
-			var lease *Lease
-			if lease, err = q.outcome(c); err == nil {
-				if err := lease.Err(); errors.Is(err, ErrLeaseLost) {
-					return nil, err
-				}
-				return lease, nil
+			var got grant
+			if got, err = q.outcome(c); err == nil {
+				return got, nil
 			}
 		}
 		switch {
@@ -152,35 +110,32 @@ func (q *acquisition) run(patience context.Context) (*Lease, error) {
 	}
 }
 
-// granted is call.answered of lease.acquire: the lease is made before the next frame is read, which may be about it.
+// granted is call.answered of an attempt.
 func (q *acquisition) granted(c *call) {
 	if c.err == nil {
-		var granted wire.Lease
-		if c.err = decode(&c.decoder, c.reply, c.replyOpaque, &granted); c.err == nil {
-			c.lease = q.keeper.add(c, q, &granted)
-		}
+		c.grant, c.err = q.take(c)
 	}
 	c.done <- struct{}{}
 }
 
 // outcome returns what has become of an attempt.
-func (q *acquisition) outcome(c *call) (*Lease, error) {
-	lease, err, under := c.lease, c.err, c.under
+func (q *acquisition) outcome(c *call) (grant, error) {
+	got, err, under := c.grant, c.err, c.under
 	c.free()
 	// A wait is answered draining when the server ends, but is still there when it is back.
 	if under != nil && (errors.Is(err, ErrUnknownOutcome) || q.waits && errors.Is(err, ErrDraining)) {
 		q.unknown, q.session = err, under.session
 	}
-	return lease, err
+	return got, err
 }
 
-// giveUp returns what Acquire returns when it has to end without knowing the outcome, of the attempt c at least, if that is
+// giveUp returns what the caller gets when it has to end without knowing the outcome, of the attempt c at least, if that is
 // not nil. What may have been taken is given back in the background.
 func (q *acquisition) giveUp(c *call, why error) error {
 	if c == nil && q.unknown == nil {
 		return why
 	}
-	q.keeper.client.spawn(func() { q.undo(c) })
+	q.conn.client.spawn(func() { q.undo(c) })
 	if q.ctx.Err() != nil {
 		return q.ctx.Err()
 	}
@@ -192,7 +147,7 @@ const undoTimeMax = time.Minute
 
 // undo sees to it that nothing stays taken. c is an attempt that has been taken back and is not answered yet, or nil.
 func (q *acquisition) undo(c *call) {
-	ctx, cancel := context.WithTimeout(q.keeper.client.ctx, undoTimeMax)
+	ctx, cancel := context.WithTimeout(q.conn.client.ctx, undoTimeMax)
 	defer cancel()
 	final := false // what c is answered tells of the attempts before, too
 	for {
@@ -209,16 +164,16 @@ func (q *acquisition) undo(c *call) {
 		select {
 		case <-c.done:
 		case <-ctx.Done():
-			if q.keeper.client.abandon(c, ctx.Err()) != nil {
+			if q.conn.client.abandon(c, ctx.Err()) != nil {
 				return
 			}
 			<-c.done
 		}
-		lease, err := q.outcome(c)
+		got, err := q.outcome(c)
 		c = nil
 		switch {
 		case err == nil:
-			lease.giveBack("", ErrLeaseReleased)
+			got.drop(ctx)
 			return
 		case q.unknown == nil || !passing(err) && !errors.Is(err, ErrNotSent), final && (errors.Is(err, ErrCancelled) || errors.Is(err, ErrDeadlineExceeded)):
 			return
@@ -227,8 +182,6 @@ func (q *acquisition) undo(c *call) {
 		}
 	}
 }
-
-var errSessionGone = errors.New("the session is gone")
 
 // again makes another attempt, and takes it back. It fails when that would be another request.
 func (q *acquisition) again(ctx context.Context) (*call, error) {
@@ -239,7 +192,7 @@ func (q *acquisition) again(ctx context.Context) (*call, error) {
 		return nil, errSessionGone
 	}
 	deadline, _ := ctx.Deadline()
-	c, err := q.conn.send(q.typ, q.key, q.body, deadline, q.granted)
+	c, err := q.conn.send(q.typ, q.key, q.body, q.session, deadline, q.granted)
 	if err != nil {
 		return nil, err
 	}
@@ -251,7 +204,7 @@ func (q *acquisition) again(ctx context.Context) (*call, error) {
 			return c, nil
 		}
 	}
-	if q.keeper.client.takeBack(c) { // the connection was lost again
+	if q.conn.client.takeBack(c) { // the connection was lost again
 		c.finish(outcomeUnknown(q.unknown))
 	}
 	return c, nil

@@ -37,8 +37,9 @@ type call struct {
 	oneWay   bool
 	discard  bool        // nobody wants to see the result
 	only     *conn       // that may send it; nil: any
+	session  uint64      // of only, that it may be sent in; 0: any
 	answered func(*call) // called in the place of done: with Client.mu held, unless there is a reply
-	lease    *Lease      // of lease.acquire and lease.renew
+	lease    *Lease      // of lease.renew
 
 	// Guarded by Client.mu.
 	state      callState
@@ -57,6 +58,7 @@ type call struct {
 	replyOpaque bool
 	rev         uint64
 	err         error
+	grant       grant // of an acquisition
 
 	done    chan struct{} // of 1; takes one value per use
 	scratch []byte        // encoded payloads, from use to use

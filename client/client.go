@@ -16,7 +16,7 @@ type Client struct {
 	cfg    Config
 	conns  []*conn
 	pushes *pushQueue             // nil: pushes are dropped
-	leases atomic.Pointer[leases] // nil: Acquire was not called yet
+	leases atomic.Pointer[leases] // nil: nothing of the pools was asked for yet
 
 	mu     sync.Mutex // guards what follows, the fields of conns, and the state of calls
 	queue  callList   // the calls that have not been sent, oldest first: WaitingMax, and what failed writes gave back
@@ -77,8 +77,9 @@ const giveBackMax = time.Second
 // Close ends the client: requests that were not sent end with ErrClosed, those under way with ErrUnknownOutcome. It
 // returns when all of the client's goroutines have ended, OnPush included; always nil.
 //
-// What is on its way back to the server, by Lease.Release, or because the context of a lease or of Acquire has ended, is
-// waited for before that, 1 s at most, and only while the connection is up. Other leases are lost.
+// What is on its way back to the server, by Lease.Release, or because the context of a lease, or of Acquire, Hold, Reserve or
+// Book has ended, is waited for before that, 1 s at most, and only while the connection is up. Other leases are lost; holds,
+// sales and bookings stay what they are at the server.
 func (c *Client) Close() error {
 	c.closing.Do(c.awaitGiven)
 	c.cancel()
@@ -101,7 +102,7 @@ func (c *Client) Request(ctx context.Context, typ string, payload, result any) e
 	if err != nil {
 		return err
 	}
-	err = decode(&call.decoder, call.reply, call.replyOpaque, result)
+	err = call.decode(result)
 	call.free()
 	if err != nil {
 		return fmt.Errorf("client: result of %s: %w", typ, err)
@@ -165,10 +166,10 @@ func (c *Client) ask(ctx context.Context, req *Request, discard bool) (*call, er
 	return call, nil
 }
 
-// push queues the push in f for OnPush, after the leases have seen it.
+// push queues the push in f for OnPush, after the leases and holds have seen it.
 func (c *Client) push(f *codec.Frame) {
 	k := c.leases.Load()
-	seen := k != nil && string(f.Type) == "lease.lost" && k.told(f)
+	seen := k != nil && (string(f.Type) == "lease.lost" || string(f.Type) == "hold.lost") && k.told(f)
 	if c.cfg.OnPush == nil {
 		if !seen {
 			c.pushesDropped.Add(1)

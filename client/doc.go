@@ -2,7 +2,8 @@
 //
 // The nouns: a [Client] is one or several connections to one server, kept up by it; a [Request] asks for one thing, a
 // [Response] is its answer; a [Push] is what the server says unasked; a [Lease] is items of the server's pools, kept until
-// they are given back; a [Config] says how.
+// they are given back; a [Hold] is seats that are kept for a time, to be paid, and become a [Sale]; a [Booking] is rooms from
+// one time to another; a [Config] says how.
 //
 //	c, err := client.Dial(ctx, client.Config{Addr: "tcp://127.0.0.1:41969"})
 //	…
@@ -41,6 +42,14 @@
 // when the client is closed is waited for, 1 s at most: so a program that ends its contexts, and closes the client then,
 // leaves nothing taken. All leases of a client take one
 // goroutine together, and share the session of its first connection.
+//
+// # Holds, sales and bookings
+//
+// A Hold does not renew itself: it is a customer's time to pay, which Hold.Done and Hold.ExpiresAt tell of. Hold.Confirm makes
+// a Sale of it, Client.Book a Booking at once; Client.Reserve holds items of several kinds together. All of them ask again
+// with the same key until they know, so that nothing is sold, booked or refunded twice; a caller that leaves earlier is told
+// that it left in doubt, by [ErrUnknownOutcome], and may ask the same Hold, Sale or Booking again. Number and token are all
+// there is to keep: Client.HoldOf, SaleOf and BookingOf go on with them, in another process, too.
 //
 // # Caveats
 //

@@ -74,7 +74,7 @@ const (
 	ErrConflict        = codec.Conflict        // taken at that time
 	ErrVersionConflict = codec.VersionConflict // changed by somebody else meanwhile
 	ErrWouldDeadlock   = codec.WouldDeadlock   // the wait could never end
-	ErrInvalidInterval = codec.InvalidInterval // end before start, or a time zone nobody knows
+	ErrInvalidInterval = codec.InvalidInterval // not a time that can be booked: its end before its start, say, or the pool closed
 	ErrKeyConflict     = codec.KeyConflict     // the key was used with another request
 	ErrStoreFull       = codec.StoreFull       // the server has no room; nothing was done
 	ErrRevGone         = codec.RevGone         // the revision to watch from is no longer kept

@@ -164,15 +164,16 @@ func ExampleClient_Send() {
 
 // lendProxies starts a server with a pool of three proxies. It returns its address, and what ends it.
 func lendProxies() (addr string, stop func()) {
-	quiet := slog.New(slog.DiscardHandler)
-	pools, err := serve.New(serve.Config{
-		Journal: journal.NewMemory(),
-		Pools: []serve.Pool{{
-			Spec:  pool.Spec{Name: "proxies"},
-			Items: slices.Values([]pool.ItemSpec{{ID: "proxy-01"}, {ID: "proxy-02"}, {ID: "proxy-03"}}),
-		}},
-		Log: quiet,
+	return servePools(serve.Pool{
+		Spec:  pool.Spec{Name: "proxies"},
+		Items: slices.Values([]pool.ItemSpec{{ID: "proxy-01"}, {ID: "proxy-02"}, {ID: "proxy-03"}}),
 	})
+}
+
+// servePools starts a server with pools.
+func servePools(configured ...serve.Pool) (addr string, stop func()) {
+	quiet := slog.New(slog.DiscardHandler)
+	pools, err := serve.New(serve.Config{Journal: journal.NewMemory(), Pools: configured, Log: quiet})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -142,60 +142,19 @@ func (l *Lease) giveBack(outcome string, why error) {
 	}
 }
 
+// drop begins to release a lease that nobody wants.
+func (l *Lease) drop(context.Context) { l.giveBack("", ErrLeaseReleased) }
+
 // release has the server take back the items of a lease, whose time ends at end.
 func (k *leases) release(l *Lease, outcome string, end time.Time) error {
-	body, err := encodeJSON(wire.Release{Lease: l.id, Token: l.token, Outcome: outcome})
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithDeadline(k.client.ctx, end)
 	defer cancel()
-	q := newKeyed(k.conn, "lease.release", body)
-	for {
-		session, err := q.do(ctx)
-		switch {
-		case err == nil:
-			return nil
-		case k.client.ctx.Err() != nil:
-			return q.overtaken(ErrClosed)
-		case errors.Is(err, ErrStaleToken) || errors.Is(err, ErrNotFound):
-			if q.unknown != nil && q.session != session { // else this is what was answered first
-				err = fmt.Errorf("%w: %w", err, q.unknown)
-			}
-			return fmt.Errorf("%w: %w", ErrLeaseLost, err)
-		case ctx.Err() == nil && !passing(err):
-			return err
-		case ctx.Err() != nil || !q.pause(ctx, err):
-			return fmt.Errorf("%w: its time was over before it was given back: %w", ErrLeaseLost, q.overtaken(err))
-		}
+	_, err := k.client.settle(ctx, "lease.release", wire.Release{Lease: l.id, Token: l.token, Outcome: outcome}, nil)
+	switch {
+	case errors.Is(err, ErrStaleToken) || errors.Is(err, ErrNotFound):
+		return fmt.Errorf("%w: %w", ErrLeaseLost, err)
+	case err != nil && ctx.Err() != nil && k.client.ctx.Err() == nil:
+		return fmt.Errorf("%w: its time was over before it was given back: %w", ErrLeaseLost, err)
 	}
-}
-
-// do makes an attempt and waits for its end. It returns the session in which it was made.
-func (q *keyed) do(ctx context.Context) (session uint64, err error) {
-	var under *greeting
-	c, err := q.send(ctx, func(c *call) {
-		under = c.under
-		c.done <- struct{}{}
-	})
-	if err != nil {
-		return 0, err
-	}
-	err = q.conn.client.await(ctx, c)
-	if under != nil {
-		session = under.session
-	}
-	if errors.Is(err, ErrUnknownOutcome) || ctx.Err() != nil && err != nil && !errors.Is(err, ErrNotSent) {
-		q.unknown, q.session = err, session
-	}
-	return session, err
-}
-
-// overtaken returns the error of a request that did not come to its end because of why: ErrUnknownOutcome if an attempt may
-// have done it.
-func (q *keyed) overtaken(why error) error {
-	if q.unknown != nil {
-		return outcomeUnknown(why)
-	}
-	return why
+	return err
 }

@@ -18,9 +18,9 @@ import (
 	"github.com/kassa-go/kassa/pool/wire"
 )
 
-// leases keeps the leases of a client. Its goroutine, "leases" (run), is woken by a time that has come, by answers to
-// renewals, and by wake; it ends with the client. All requests about leases go over one connection, whose session they
-// belong to.
+// leases keeps the leases of a client, and knows its holds. Its goroutine, "leases" (run), is woken by a time that has come,
+// by answers to renewals, and by wake; it ends with the client. All requests about either, and about what is sold and booked,
+// go over one connection, whose session they belong to.
 type leases struct {
 	client *Client
 	conn   *conn
@@ -28,15 +28,16 @@ type leases struct {
 
 	mu      sync.Mutex // taken before Client.mu
 	held    map[uint64]*Lease
-	due     leaseHeap // of held
-	helloAt time.Time // when a hello was asked last to see how late it is at the server
+	due     leaseHeap        // of held
+	holds   map[uint64]*Hold // that are not over, as far as is known
+	helloAt time.Time        // when a hello was asked last to see how late it is at the server
 	closed  bool
 
 	answersMu sync.Mutex // taken after any other
 	answers   []*call    // to renewals, that run has not dealt with
 }
 
-// keeper returns what keeps the client's leases, from the first use on.
+// keeper returns what keeps the client's leases and holds, from the first use on.
 func (c *Client) keeper() (*leases, error) {
 	if k := c.leases.Load(); k != nil {
 		return k, nil
@@ -49,7 +50,7 @@ func (c *Client) keeper() (*leases, error) {
 	if c.closed {
 		return nil, notSent(ErrClosed)
 	}
-	k := &leases{client: c, conn: c.conns[0], wake: make(chan struct{}, 1), held: make(map[uint64]*Lease)}
+	k := &leases{client: c, conn: c.conns[0], wake: make(chan struct{}, 1), held: make(map[uint64]*Lease), holds: make(map[uint64]*Hold)}
 	c.leases.Store(k)
 	c.running.Add(1)
 	go k.run()
@@ -163,7 +164,7 @@ func (k *leases) renewLocked(l *Lease, now time.Time) {
 		return
 	}
 	var err error
-	if l.renewal, err = k.conn.send("lease.renew", "", l.name, l.end, k.answered); err != nil {
+	if l.renewal, err = k.conn.send("lease.renew", "", l.name, 0, l.end, k.answered); err != nil {
 		k.troubleLocked(l, now, err)
 		return
 	}
@@ -206,7 +207,7 @@ func (k *leases) renewedLocked(l *Lease, c *call) {
 	var renewed wire.Renewed
 	err := c.err
 	if err == nil {
-		err = decode(&c.decoder, c.reply, c.replyOpaque, &renewed)
+		err = c.decode(&renewed)
 	}
 	switch {
 	case err == nil:
@@ -265,12 +266,13 @@ func (k *leases) renewAll() {
 	k.stir()
 }
 
-// told deals with a push lease.lost, and reports whether it was about a lease that is kept here.
+// told deals with a push lease.lost or hold.lost, and reports whether it was about one that is known here.
 func (k *leases) told(f *codec.Frame) bool {
 	var lost wire.Expiring
-	if json.Unmarshal(f.Payload, &lost) != nil {
-		return false
-	}
+	return json.Unmarshal(f.Payload, &lost) == nil && (k.leaseLost(&lost) || k.holdLost(&lost))
+}
+
+func (k *leases) leaseLost(lost *wire.Expiring) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l := k.held[lost.Lease]
@@ -285,15 +287,52 @@ func (k *leases) told(f *codec.Frame) bool {
 	return true
 }
 
-// add takes up a lease that was granted as the answer to c.
-func (k *leases) add(c *call, ask *acquisition, granted *wire.Lease) *Lease {
+func (k *leases) holdLost(lost *wire.Expiring) bool {
+	k.mu.Lock()
+	h := k.holds[cmp.Or(lost.Hold, lost.Lease)]
+	k.mu.Unlock()
+	if h == nil || h.token != lost.Token {
+		return false
+	}
+	h.finish()
+	if lost.Cause == "taken" && len(h.Items()) > 1 { // likewise
+		k.client.spawn(func() {
+			ctx, cancel := context.WithDeadline(k.client.ctx, h.ExpiresAt())
+			defer cancel()
+			h.drop(ctx)
+		})
+	}
+	return true
+}
+
+// addHold has a hold be told when it is lost.
+func (k *leases) addHold(h *Hold) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	select {
+	case <-h.done: // already
+	default:
+		k.holds[h.id] = h
+	}
+}
+
+func (k *leases) forgetHold(h *Hold) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.holds[h.id] == h {
+		delete(k.holds, h.id)
+	}
+}
+
+// add takes up a lease that was granted as the answer to c. Its life is that of ctx.
+func (k *leases) add(ctx context.Context, c *call, ttl time.Duration, granted *wire.Lease) *Lease {
 	l := &Lease{
-		keeper: k, id: granted.Lease, token: granted.Token, items: granted.Items, ttl: ask.ttl,
+		keeper: k, id: granted.Lease, token: granted.Token, items: granted.Items, ttl: ttl,
 		name: appendLeaseName(nil, granted.Lease, granted.Token),
 		lost: make(chan struct{}), end: c.under.local(granted.ExpiresAt),
 	}
-	l.parent = ask.ctx
-	l.ctx, l.cancel = context.WithCancelCause(l.parent)
+	l.parent = ctx
+	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l.forget = context.AfterFunc(l.parent, l.giveBackEnded)

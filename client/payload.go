@@ -36,6 +36,9 @@ func encodeJSON(v any) (body []byte, err error) {
 	return body, err
 }
 
+// decode sets what v points to, if it is not nil, to the reply.
+func (c *call) decode(v any) error { return decode(&c.decoder, c.reply, c.replyOpaque, v) }
+
 // decode sets what v points to, if it is not nil, to payload, which v may keep parts of; see Client.Request. It works
 // with d.
 func decode(d *decoder.Decoder, payload []byte, opaque bool, v any) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"sync"
@@ -97,20 +98,27 @@ func (s *poolServer) client(addr string, cfg client.Config) *client.Client {
 	return c
 }
 
-func stats(t testing.TB, c *client.Client) wire.PoolStats {
+func stats(t testing.TB, c *client.Client) wire.PoolStats { return statsOf(t, c, "p") }
+
+func statsOf(t testing.TB, c *client.Client, pool string) wire.PoolStats {
 	t.Helper()
-	s, err := client.Call[wire.PoolStats](testContext(t), c, "pool.stats", wire.PoolRef{Pool: "p"})
+	s, err := client.Call[wire.PoolStats](testContext(t), c, "pool.stats", wire.PoolRef{Pool: pool})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// awaitStats asks until the pool is as done says.
+// awaitStats asks until pool p is as done says.
 func awaitStats(t testing.TB, c *client.Client, done func(wire.PoolStats) bool) {
 	t.Helper()
+	awaitStatsOf(t, c, "p", done)
+}
+
+func awaitStatsOf(t testing.TB, c *client.Client, pool string, done func(wire.PoolStats) bool) {
+	t.Helper()
 	for over := time.Now().Add(20 * time.Second); ; {
-		s := stats(t, c)
+		s := statsOf(t, c, pool)
 		if done(s) {
 			return
 		}
@@ -279,4 +287,42 @@ func cutAt(typ string, nth, n int) (func(string) int, <-chan struct{}) {
 		close(done)
 		return n
 	}, done
+}
+
+// amidCuts calls work in several goroutines for each of three clients of a server, and as often as it says in each, while
+// their connections are cut at random. It returns when what they have given up is given back.
+func (s *poolServer) amidCuts(goroutines, times int, work func(c *client.Client, random *rand.Rand)) {
+	s.t.Helper()
+	seed := rand.Uint64()
+	s.t.Logf("seed %d", seed)
+	var wg sync.WaitGroup
+	var clients []*client.Client
+	for g := range 3 {
+		p := newProxy(s.t, s.addr)
+		var mu sync.Mutex
+		random := rand.New(rand.NewPCG(seed, uint64(g)))
+		hook := func(line string) int {
+			mu.Lock()
+			defer mu.Unlock()
+			if random.IntN(15) == 0 {
+				return random.IntN(len(line))
+			}
+			return len(line)
+		}
+		c := s.client(p.addr, client.Config{})
+		clients = append(clients, c)
+		p.set(hook, hook)
+		for w := range goroutines {
+			random := rand.New(rand.NewPCG(seed, uint64(100+10*g+w)))
+			wg.Go(func() {
+				for range times {
+					work(c, random)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	for _, c := range clients { // what an attempt has come to is found out by another one, which may be granted first
+		await(s.t, func() bool { return c.Giving() == 0 })
+	}
 }

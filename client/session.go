@@ -69,7 +69,7 @@ func (cn *conn) learn(s net.Conn, g *greeting) {
 
 // sayHello has a hello sent on the connection. answered is called as call.answered is.
 func (cn *conn) sayHello(answered func(*call)) (*call, error) {
-	return cn.send("hello", "", cn.helloPayload("", 0), time.Time{}, answered)
+	return cn.send("hello", "", cn.helloPayload("", 0), 0, time.Time{}, answered)
 }
 
 // heardHello is for call.answered of a hello.
@@ -88,22 +88,30 @@ func (cn *conn) awaitHello(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return cn.client.await(ctx, call)
+	_, err = cn.client.await(ctx, call, nil)
+	return err
 }
 
-// await waits for the answer to call, drops it, and returns its error.
-func (c *Client) await(ctx context.Context, call *call) error {
+// await waits for the answer to call, and decodes it into what result points to, if that is not nil. It returns what hello
+// had told where call was sent; nil: it was not.
+func (c *Client) await(ctx context.Context, call *call, result any) (under *greeting, err error) {
 	select {
 	case <-call.done:
 	case <-ctx.Done():
+		c.mu.Lock()
+		under = call.under
+		c.mu.Unlock()
 		if err := c.abandon(call, ctx.Err()); err != nil {
-			return err
+			return under, err
 		}
 		<-call.done
 	}
-	err := call.err
+	under, err = call.under, call.err
+	if err == nil {
+		err = call.decode(result)
+	}
 	call.free()
-	return err
+	return under, err
 }
 
 // inSession returns when the requests of the connection belong to a session, or are going to.
@@ -134,13 +142,15 @@ func (cn *conn) session() uint64 {
 	return cn.greeting.session
 }
 
-// send has a request sent on the connection; see call.answered. body is JSON, and not changed any more.
-func (cn *conn) send(typ, key string, body []byte, deadline time.Time, answered func(*call)) (*call, error) {
+// send has a request sent on the connection, in session if that is not 0; see call.answered. body is JSON, and not changed
+// any more.
+func (cn *conn) send(typ, key string, body []byte, session uint64, deadline time.Time, answered func(*call)) (*call, error) {
 	call, err := newCall(context.Background(), &Request{Type: typ, Key: key})
 	if err != nil {
 		return nil, notSent(err)
 	}
-	call.payload, call.deadline, call.only, call.answered = body, deadline, cn, answered
+	call.payload, call.deadline, call.answered = body, deadline, answered
+	call.only, call.session = cn, session
 	if err := cn.client.enqueue(call); err != nil {
 		call.free()
 		return nil, notSent(err)

@@ -109,7 +109,11 @@ func (cn *conn) collect(f *codec.Frame, out []byte, sent []sentCall) ([]byte, []
 		}
 		start := len(out)
 		var err error
-		out, err = cn.appendCallLocked(f, out, c, now)
+		if c.session != 0 && c.session != c.under.session {
+			err = errSessionGone
+		} else {
+			out, err = cn.appendCallLocked(f, out, c, now)
+		}
 		if err != nil {
 			c.state = callFinished
 			c.finish(notSent(err))
