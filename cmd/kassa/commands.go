@@ -54,7 +54,7 @@ func (o *options) execute(ctx context.Context, t terminal) error {
 }
 
 // commands are the first words of all verbs, in the order in which --help lists them.
-var commands = []string{"request", "send", "ping", "lease", "pool", "watch", "explain", "backup", "journal"}
+var commands = []string{"request", "send", "ping", "lease", "pool", "hold", "sale", "book", "slot", "watch", "explain", "demo", "backup", "journal"}
 
 // verb is what the program can do.
 type verb struct {
@@ -83,8 +83,25 @@ var verbs = map[string]verb{
 	"pool fill":  {"POOL ID...|-", 2, -1, false, "key", (*options).poolFill},
 	"pool drain": {"POOL ID...|--all", 1, -1, false, "key all", (*options).poolDrain},
 
+	"hold create":  {"POOL [SEAT...]", 1, -1, false, "key count best split select ttl wait owner priority", (*options).holdCreate},
+	"hold extend":  {"HOLD TOKEN", 2, 2, false, "key ttl", (*options).holdExtend},
+	"hold confirm": {"HOLD TOKEN [SEAT|SEAT=QTY...]", 2, -1, false, "key", (*options).holdConfirm},
+	"hold void":    {"HOLD TOKEN [SEAT|SEAT=QTY...]", 2, -1, false, "key", (*options).holdVoid},
+	"hold map":     {"POOL", 1, 1, false, "", (*options).holdMap},
+	"sale refund":  {"SALE TOKEN [SEAT|SEAT=QTY...]", 2, -1, false, "key withhold", (*options).saleRefund},
+
+	"book": {
+		"POOL [ITEM...]", 1, -1, false, "key count select owner start end for zone rrule on-conflict", (*options).book,
+	},
+	"slot find":   {"POOL [ITEM...]", 1, -1, false, "count select from to for zone", (*options).slotFind},
+	"slot ls":     {"POOL [ITEM...]", 1, -1, false, "select day from to zone", (*options).slotList},
+	"slot day":    {"POOL", 1, 1, false, "day zone", (*options).slotDay},
+	"slot move":   {"BOOKING TOKEN", 2, 2, false, "key at following start end item zone", (*options).slotMove},
+	"slot cancel": {"BOOKING TOKEN", 2, 2, false, "key at following zone", (*options).slotCancel},
+
 	"watch":   {"[POOL...]", 0, -1, false, "from-rev types", (*options).watch},
 	"explain": {"WAIT", 1, 1, false, "", (*options).explainWait},
+	"demo":    {"", 0, 0, false, "pool clients duration seed reset all json", (*options).demo},
 
 	"backup":         {"[NAME]", 0, 1, false, "", (*options).backup},
 	"journal verify": {"DIR", 1, 1, false, "", (*options).journalVerify},
@@ -166,9 +183,13 @@ func (o *options) askFor(ctx context.Context, t terminal, typ string, payload an
 
 // get makes one request, and decodes the result.
 func (o *options) get(ctx context.Context, c *client.Client, typ string, payload, result any) error {
+	return o.do(ctx, c, client.Request{Type: typ, Payload: payload, Key: o.key}, result)
+}
+
+func (o *options) do(ctx context.Context, c *client.Client, req client.Request, result any) error {
 	ctx, cancel := o.withTimeout(ctx)
 	defer cancel()
-	rep, err := c.Do(ctx, client.Request{Type: typ, Payload: payload, Key: o.key})
+	rep, err := c.Do(ctx, req)
 	if err != nil {
 		return o.explain(err)
 	}

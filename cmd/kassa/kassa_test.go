@@ -229,7 +229,7 @@ func TestUsage(t *testing.T) {
 		{"ping now", "ping takes no arguments"},
 		{"ping --key k", "--key is not for ping"},
 		{"ping -n 0", "-n is 0, below one"},
-		{"request a -n 2", "-n is not for request, only for lease acquire, lease run, ping"},
+		{"request a -n 2", "-n is not for request, only for book, hold create, lease acquire, lease run, ping, slot find"},
 		{"request a -5", "behind --"},
 		{"--nope ping", "unknown flag: --nope"},
 		{"--codec xml ping", "want json, crab or binary"},

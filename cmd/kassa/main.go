@@ -1,7 +1,8 @@
 // Kassa asks a server for things from the command line, in JSON.
 //
 // Reading order: options.go (flags, where the server is), payload.go (what is sent), commands.go, then lease.go, run.go with
-// child_linux.go, pool.go, watch.go and journal.go.
+// child_linux.go, pool.go, hold.go with seatmap.go, slot.go with moment.go and day.go, watch.go, demo.go with
+// demo_crowd.go, demo_house.go, demo_proof.go and demo_view.go, and journal.go. What is drawn on terminals is drawn with draw.go.
 package main
 
 import (

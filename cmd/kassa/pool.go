@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,20 +37,30 @@ func (o *options) poolList(ctx context.Context, t terminal, args []string) error
 		return err
 	}
 	defer c.Close()
-	for {
-		var page wire.PoolPage
-		if err := o.get(ctx, c, "pool.list", ask, &page); err != nil {
+	write := writeLines
+	if t.interactive() {
+		write = writeTable
+	}
+	for page, err := range o.pages(ctx, c, ask) {
+		if err == nil {
+			err = write(t.stdout, page)
+		}
+		if err != nil {
 			return err
 		}
-		write := writeLines
-		if t.interactive() {
-			write = writeTable
-		}
-		if err := write(t.stdout, &page); err != nil {
-			return err
-		}
-		if ask.Cursor = page.Cursor; ask.Cursor == "" {
-			return nil
+	}
+	return nil
+}
+
+// pages returns a list, page by page.
+func (o *options) pages(ctx context.Context, c *client.Client, ask wire.PoolList) iter.Seq2[*wire.PoolPage, error] {
+	return func(yield func(*wire.PoolPage, error) bool) {
+		for {
+			page := new(wire.PoolPage)
+			err := o.get(ctx, c, "pool.list", ask, page)
+			if ask.Cursor = page.Cursor; !yield(page, err) || err != nil || ask.Cursor == "" {
+				return
+			}
 		}
 	}
 }
@@ -75,32 +86,83 @@ func writeLines(w io.Writer, page *wire.PoolPage) error {
 func writeTable(w io.Writer, page *wire.PoolPage) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if len(page.Pools) > 0 {
-		fmt.Fprintln(table, "POOL\tITEMS\tFREE\tLEASED\tDIRTY\tQUARANTINED\tDRAINING\tWAITING\tGRANTED")
+		fmt.Fprintln(table, "POOL\tKIND\tITEMS\tFREE\tLEASED\tSOLD\tWITHHELD\tDIRTY\tQUARANTINED\tDRAINING\tWAITING\tGRANTED")
 	}
-	for _, p := range page.Pools {
-		name := p.Pool
+	for i := range page.Pools {
+		p := &page.Pools[i]
+		name := printable(p.Pool)
 		if p.Retired {
 			name += " (retired)"
 		}
-		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", name, p.Items, p.Free, p.Leased, p.Dirty, p.Quarantined, p.Draining, p.Waiting, p.Granted)
+		// What a pool's kind does not have is not there, rather than none of it.
+		has := func(n int, kinds ...string) string {
+			if !slices.Contains(kinds, p.Kind) {
+				return "-"
+			}
+			return strconv.Itoa(n)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\n", name, p.Kind, p.Items,
+			has(p.Free, "lease", "stock"), has(p.Leased, "lease", "stock"), has(p.Sold, "stock"), has(p.Withheld, "stock"),
+			has(p.Dirty, "lease"), has(p.Quarantined, "lease"), p.Draining, p.Waiting, p.Granted)
 	}
 	if len(page.Items) > 0 {
+		writeItems(table, page.Items)
+	}
+	return table.Flush()
+}
+
+// writeItems writes a table of items: each kind has columns of its own.
+func writeItems(table io.Writer, items []wire.ItemState) {
+	switch kindOf(items) {
+	case "calendar":
+		fmt.Fprintln(table, "ID\tSTATE\tCAPACITY\tBOOKINGS\tLABELS")
+	case "stock":
+		fmt.Fprintln(table, "ID\tSTATE\tROW\tCOLUMN\tQUANTITY\tHOLD\tUNTIL\tOWNER\tLABELS")
+	default:
 		fmt.Fprintln(table, "ID\tSTATE\tLEASE\tUNTIL\tOWNER\tLABELS")
 	}
-	for _, it := range page.Items {
+	kind := kindOf(items)
+	for i := range items {
+		it := &items[i]
 		state, lease, until, owner := it.State, "-", "-", "-"
+		if it.Quantity > 1 && kind == "stock" {
+			state = fmt.Sprintf("%d available, %d held, %d sold, %d withheld", it.Available, it.Held, it.Sold, it.Withheld)
+		}
 		if it.Draining {
 			state += " (draining)"
 		}
 		if it.Lease != 0 {
-			lease, until = strconv.FormatUint(it.Lease, 10), time.UnixMilli(it.ExpiresAt).Format(time.DateTime)
-			if owner = it.Owner; owner == "" {
-				owner = it.Client
+			lease = strconv.FormatUint(it.Lease, 10)
+			if it.ExpiresAt != 0 { // of what is sold nothing ends
+				until = time.UnixMilli(it.ExpiresAt).Format(time.DateTime)
 			}
+			owner = printable(cmp.Or(it.Owner, it.Client))
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", it.ID, state, lease, until, owner, labelText(it.Labels))
+		id, labels, quantity := printable(it.ID), labelText(it.Labels), max(it.Quantity, 1)
+		switch kind {
+		case "calendar":
+			fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%s\n", id, state, quantity, it.Bookings, labels)
+		case "stock":
+			row, column := "-", "-"
+			if it.Row != 0 {
+				row, column = strconv.Itoa(it.Row), strconv.Itoa(it.Column)
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", id, state, row, column, quantity, lease, until, owner, labels)
+		default:
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", id, state, lease, until, owner, labels)
+		}
 	}
-	return table.Flush()
+}
+
+// kindOf returns the kind of the pool that items are in: their states tell.
+func kindOf(items []wire.ItemState) string {
+	switch items[0].State {
+	case "open":
+		return "calendar"
+	case "available", "held", "sold", "withheld":
+		return "stock"
+	}
+	return "lease"
 }
 
 func labelText(labels wire.Labels) string {
@@ -109,14 +171,57 @@ func labelText(labels wire.Labels) string {
 	}
 	terms := make([]string, 0, len(labels))
 	for label, value := range labels {
-		terms = append(terms, label+"="+value)
+		terms = append(terms, printable(label+"="+value))
 	}
 	slices.Sort(terms)
 	return strings.Join(terms, ",")
 }
 
 func (o *options) poolStats(ctx context.Context, t terminal, args []string) error {
-	return o.askFor(ctx, t, "pool.stats", wire.PoolRef{Pool: args[0]})
+	return askAndShow(ctx, o, t, "pool.stats", wire.PoolRef{Pool: args[0]}, func(w io.Writer, s *wire.PoolStats) error {
+		_, err := io.WriteString(w, statsText(s))
+		return err
+	})
+}
+
+// statsText says a pool's numbers for people.
+func statsText(s *wire.PoolStats) string {
+	type line struct {
+		name  string
+		value uint64
+	}
+	lines := []line{{"items", uint64(s.Items)}}
+	add := func(name string, n int) { lines = append(lines, line{name, uint64(n)}) }
+	switch s.Kind {
+	case "stock":
+		add("available", s.Free)
+		add("held", s.Leased)
+		add("sold", s.Sold)
+		add("withheld", s.Withheld)
+		add("draining", s.Draining)
+		add("holds and sales", s.Leases)
+	case "calendar":
+		add("draining", s.Draining)
+		add("bookings", s.Leases)
+	default:
+		add("free", s.Free)
+		add("leased", s.Leased)
+		add("dirty", s.Dirty)
+		add("quarantined", s.Quarantined)
+		add("draining", s.Draining)
+		add("leases", s.Leases)
+	}
+	add("waiting", s.Waiting)
+	lines = append(lines, line{"granted ever", s.Granted})
+	var text strings.Builder
+	fmt.Fprintf(&text, "%-16s %s\n%-16s %s\n", "pool", printable(s.Pool), "kind", s.Kind)
+	if s.Retired {
+		fmt.Fprintf(&text, "%-16s it is configured no longer\n", "retired")
+	}
+	for _, l := range lines {
+		fmt.Fprintf(&text, "%-16s %d\n", l.name, l.value)
+	}
+	return text.String()
 }
 
 // poolFill fills in the items in as many requests as it takes, and prints the sum of the results.

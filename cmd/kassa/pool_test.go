@@ -208,21 +208,27 @@ func TestPool(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	var out bytes.Buffer
-	if err := writeTable(&out, &wire.PoolPage{Pools: []wire.PoolStats{{Pool: "a", Items: 12, Free: 3}, {Pool: "proxies", Retired: true}}}); err != nil {
+	pools := []wire.PoolStats{
+		{Pool: "a", Kind: "lease", Items: 12, Free: 3}, {Pool: "proxies", Kind: "lease", Retired: true},
+		{Pool: "hall", Kind: "stock", Items: 12, Free: 3, Leased: 4, Sold: 5}, {Pool: "rooms", Kind: "calendar", Items: 2, Granted: 7},
+	}
+	if err := writeTable(&out, &wire.PoolPage{Pools: pools}); err != nil {
 		t.Fatal(err)
 	}
-	want := "POOL               ITEMS  FREE  LEASED  DIRTY  QUARANTINED  DRAINING  WAITING  GRANTED\n" +
-		"a                  12     3     0       0      0            0         0        0\n" +
-		"proxies (retired)  0      0     0       0      0            0         0        0\n"
+	want := "POOL               KIND      ITEMS  FREE  LEASED  SOLD  WITHHELD  DIRTY  QUARANTINED  DRAINING  WAITING  GRANTED\n" +
+		"a                  lease     12     3     0       -     -         0      0            0         0        0\n" +
+		"proxies (retired)  lease     0      0     0       -     -         0      0            0         0        0\n" +
+		"hall               stock     12     3     4       5     0         -      -            0         0        0\n" +
+		"rooms              calendar  2      -     -       -     -         -      -            0         0        7\n"
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", &out, want)
 	}
 	out.Reset()
-	items := []wire.ItemState{{ID: "a", State: "free", Labels: wire.Labels{"os": "ios", "c": "de"}}, {ID: "bb", State: "leased", Draining: true, Lease: 7, Client: "me"}}
+	items := []wire.ItemState{{ID: "a", State: "free", Labels: wire.Labels{"os": "ios", "c": "de"}}, {ID: "bb", State: "leased", Draining: true, Lease: 7, ExpiresAt: 1, Client: "me"}}
 	if err := writeTable(&out, &wire.PoolPage{Items: items}); err != nil {
 		t.Fatal(err)
 	}
-	until := time.UnixMilli(0).Format(time.DateTime)
+	until := time.UnixMilli(1).Format(time.DateTime)
 	want = "ID  STATE              LEASE  UNTIL                OWNER  LABELS\n" +
 		"a   free               -      -                    -      c=de,os=ios\n" +
 		"bb  leased (draining)  7      " + until + "  me     -\n"
@@ -377,13 +383,46 @@ func TestPoolUsage(t *testing.T) {
 		{"pool fill p a -", "- stands for items on standard input"},
 		{"pool drain p", "or --all"},
 		{"pool drain p a --all", "--all is in the place of IDs"},
-		{"ping --all", "--all is not for ping, only for pool drain"},
+		{"ping --all", "--all is not for ping, only for "},
+		{"hold", "kassa hold confirm|create|extend|map|void"},
+		{"hold create", "hold create needs POOL"},
+		{"hold create p", "SEATs, -n COUNT for any seats, or --best COUNT"},
+		{"hold create p a --best 2", "--best chooses the seats"},
+		{"hold create p -n 2 --best 2", "--best chooses the seats"},
+		{"hold create p --best 0", "--best is 0, below one"},
+		{"hold create p a --split", "--split is for --best"},
+		{"hold create p a --ttl 0s", "--ttl is 0s: want"},
+		{"hold create p a --strategy lru", "--strategy is not for hold create, only for lease acquire, lease run"},
+		{"hold extend 1", "hold extend needs TOKEN"},
+		{"hold confirm x 1", `HOLD is "x": want the number`},
+		{"hold void 1 1 floor=0", `"floor=0" is no SEAT=QTY`},
+		{"hold void 1 1 =2", "a SEAT is empty"},
+		{"sale", "kassa sale refund"},
+		{"sale refund x 1", `SALE is "x": want the number`},
+		{"sale refund 1 1 --ttl 5s", "--ttl is not for sale refund"},
+		{"book", "book needs POOL"},
+		{"book p", "book needs --start"},
+		{"book p --start 10:00", "book needs either --end WHEN or --for TIME"},
+		{"book p --start 10:00 --end 11:00 --for 1h", "book needs either --end WHEN or --for TIME"},
+		{"book p --start 10:00 --for 0s", "--for is 0s: want"},
+		{"book p --start 10:00 --for 1h --on-conflict ask", `--on-conflict is "ask": want fail, skip or report`},
+		{"book p --start 10:00 --for 1h --zone Berlin", `--zone is "Berlin": want the name`},
+		{"slot", "kassa slot cancel|day|find|ls|move"},
+		{"slot find p", "slot find needs --for"},
+		{"slot find p --for 1h --day 2035-01-01", "--day is not for slot find, only for slot day, slot ls"},
+		{"slot ls p --day 2035-01-01 --to 10:00", "--day is in the place of --from and --to"},
+		{"slot move 1 1", "slot move needs --start WHEN, --end WHEN or --item ITEM"},
+		{"slot move 1 1 --start 10:00", `--start is "10:00": kassa does not know in which zone`},
+		{"slot move 1 1 --start soon", `--start is "soon": want`},
+		{"slot move 1 1 --following --item x", "--following is for --at"},
+		{"slot cancel 1 x", `TOKEN is "x"`},
+		{"slot cancel 1 1 --at 2035-01-01", `--at is "2035-01-01": kassa does not know in which zone`},
 		{"watch --from-rev x", "from-rev"},
 		{"request a --types b", "--types is not for request, only for journal dump, watch"},
 		{"explain", "explain needs WAIT"},
 		{"explain x", `WAIT is "x"`},
 		{"backup a b", "backup takes no more than [NAME]"},
-		{"backup --pool p", "--pool is not for backup, only for journal dump"},
+		{"backup --pool p", "--pool is not for backup, only for "},
 		{"journal", "kassa journal dump|verify"},
 		{"journal fly", `there is no command "journal fly", only journal dump, verify`},
 		{"journal verify", "journal verify needs DIR: kassa journal verify DIR"},

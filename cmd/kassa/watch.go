@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"slices"
@@ -139,7 +140,11 @@ func (p *eventPrinter) push(push client.Push) {
 		p.end(codec.NewError(codec.Unavailable, "the server can not read the events now"))
 		return
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case p.t.interactive():
+		line.WriteString(eventText(&event))
+	default:
 		err = json.Compact(&line, push.Event)
 	}
 	if err == nil {
@@ -158,11 +163,65 @@ func (p *eventPrinter) push(push client.Push) {
 	}
 }
 
+// eventText says what happened, for people: times are by this machine's clock.
+func eventText(e *wire.Event) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s  %d  %s", clockText(e.At), e.Rev, e.Type)
+	if e.Pool != "" && (len(e.Items) == 0 || e.Items[0].Pool != e.Pool) {
+		text.WriteString("  " + printable(e.Pool))
+	}
+	if len(e.Items) > 0 {
+		text.WriteString("  " + itemsText(e.Items))
+	}
+	if len(e.Was) > 0 {
+		text.WriteString(", before " + itemsText(e.Was))
+	}
+	for _, number := range []struct {
+		name string
+		n    uint64
+	}{{"lease", e.Lease}, {"hold", e.Hold}, {"sale", e.Sale}, {"booking", e.Booking}, {"token", e.Token}, {"wait", e.Wait}, {"session", e.Session}} {
+		if number.n != 0 {
+			fmt.Fprintf(&text, "  %s %d", number.name, number.n)
+		}
+	}
+	for _, word := range []struct{ name, text string }{
+		{"client", e.Client}, {"owner", e.Owner}, {"state", e.State}, {"outcome", e.Outcome}, {"cause", e.Cause},
+	} {
+		if word.text != "" {
+			fmt.Fprintf(&text, "  %s %s", word.name, printable(word.text))
+		}
+	}
+	if e.ExpiresAt != 0 {
+		text.WriteString("  until " + clockText(e.ExpiresAt))
+	}
+	return text.String()
+}
+
+func clockText(ms int64) string { return time.UnixMilli(ms).Format("2006-01-02 15:04:05.000") }
+
 // explainWait prints what a wait is waiting for.
 func (o *options) explainWait(ctx context.Context, t terminal, args []string) error {
 	wait, err := number("WAIT", args[0])
 	if err != nil {
 		return err
 	}
-	return o.askFor(ctx, t, "explain", wire.Explain{Wait: wait})
+	return askAndShow(ctx, o, t, "explain", wire.Explain{Wait: wait}, func(w io.Writer, x *wire.Explained) error {
+		fmt.Fprintf(w, "wait %d of %s, since %s, until %s at the latest\n", x.Wait, printable(x.Client), clockText(x.Since), clockText(x.Until))
+		if x.Position == 0 {
+			fmt.Fprintln(w, "it is passed over: its client is away")
+		} else {
+			fmt.Fprintf(w, "number %d in line, priority %d\n", x.Position, x.Priority)
+		}
+		for _, b := range x.Blocked {
+			fmt.Fprintf(w, "pool %s: %d wanted, %d match, %d of them free", printable(b.Pool), b.Want, b.Match, b.Free)
+			if b.Lease != 0 {
+				fmt.Fprintf(w, "; %d is in the way until %s, unless it ends before or is renewed", b.Lease, clockText(b.FreeAt))
+			}
+			if b.Draining {
+				fmt.Fprint(w, "; what it wants is leaving")
+			}
+			fmt.Fprintln(w)
+		}
+		return nil
+	})
 }
