@@ -61,7 +61,7 @@ prove-kill: ## kill -9 under load, and the clients' history checked
 
 .PHONY: prove-model
 prove-model: ## 1,000,000 random commands against an oracle
-	@.ci/prove '^TestModel$$' ./pool
+	@.ci/prove '^(TestModel|TestStockModel|TestCalendarModel)$$' ./pool
 
 .PHONY: prove-flips
 prove-flips: ## 500 flipped bits, 200 files cut or removed: what was never written is not served
@@ -73,7 +73,7 @@ prove-replay: ## the state is what its journal replays to, at the end of each te
 
 .PHONY: prove-mutants
 prove-mutants: ## errors put into the code: each must be found
-	@.ci/prove '^TestMutants$$' ./pool ./pool/journal ./pool/serve
+	@.ci/prove '^TestMutants$$' ./pool ./pool/internal/seats ./pool/internal/timeline ./pool/journal ./pool/serve
 
 .PHONY: soak
 soak: ## all proofs, as large as they get in SOAK (60m) together

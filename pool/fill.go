@@ -215,7 +215,7 @@ func (c *Fill) decide(m *Machine, r *Reply) {
 			return
 		}
 	}
-	var changed []*item
+	var changed []part
 	for i := range c.Items {
 		s := &c.Items[i]
 		it := p.items[s.ID]
@@ -250,11 +250,15 @@ func (c *Fill) decide(m *Machine, r *Reply) {
 			m.lookAgainForClass(evicted.class)
 		}
 		it.seen = true
-		changed = append(changed, it)
+		changed = append(changed, part{item: it})
 	}
 	// All are as they should be before somebody gets any of them: one that is to have fewer units could be given out first.
-	for _, it := range changed {
-		m.serveItem(it)
+	switch {
+	case len(changed) == 0:
+	case p.spec.Kind == Calendar:
+		m.lookAgainAside(p)
+	default:
+		m.serveParts(changed)
 	}
 	m.remember(&c.Keyed, r)
 }

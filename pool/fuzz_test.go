@@ -9,7 +9,8 @@ import (
 
 // history returns the chunks and the records of a machine that has done a bit of everything.
 func history(t testing.TB) (chunks []chunk, records []pool.Record, mark pool.Mark) {
-	w := newWorld(t, pool.Config{}, pool.Spec{Name: "p", QuotaMax: 4}, pool.Spec{Name: "q", Strategy: pool.LRU})
+	w := newWorld(t, pool.Config{}, pool.Spec{Name: "p", QuotaMax: 4}, pool.Spec{Name: "q", Strategy: pool.LRU},
+		pool.Spec{Name: "s", Kind: pool.Stock, FocusRow: 200, QuotaMax: 20}, pool.Spec{Name: "c", Kind: pool.Calendar, SetupMs: 1000})
 	w.must(&pool.Fill{Pool: "p", Items: []pool.ItemSpec{{ID: "a", Labels: map[string]string{"x": "1"}}, {ID: "b", Attrs: []byte("1")}}})
 	w.fill("q", 3)
 	s := w.must(&pool.OpenSession{Client: "ann", Secret: "s", GraceMs: 1000}).Session
@@ -19,9 +20,15 @@ func history(t testing.TB) (chunks []chunk, records []pool.Record, mark pool.Mar
 	w.must(&pool.Renew{Grant: a.Grant, Token: a.Token})
 	w.must(&pool.Release{Pool: "p", Item: "b", Outcome: pool.Broken})
 	w.must(&pool.SetItem{Pool: "q", ID: "i0001", State: "dirty"})
+	seats, hour := w.sales(), int64(3600_000)
 	w.must(&pool.Disconnect{Session: s})
 	records, mark = w.records()
 	w.must(&pool.Resume{Session: s, Secret: "s"})
+	w.must(&pool.Refund{Grant: seats.Grant, Token: seats.Token, Items: []pool.ItemRef{{ID: "a1"}}, Withhold: true})
+	w.must(&pool.Move{Grant: seats.Grant, Token: seats.Token, Spans: []pool.Span{{Start: 5 * hour, End: 6 * hour}}})
+	w.must(&pool.Cancel{Grant: seats.Grant, Token: seats.Token})
+	w.must(&pool.Fill{Pool: "s", Items: []pool.ItemSpec{{ID: "a2", Row: 2, Col: 2}, {ID: "x", Quantity: 6}}})
+	w.must(&pool.Drain{Pool: "s", All: true})
 	w.must(&pool.Drain{Pool: "q", IDs: []string{"i0003", "i0002"}})
 	w.must(new(pool.Restarted))
 	w.tick(2000)
@@ -29,6 +36,29 @@ func history(t testing.TB) (chunks []chunk, records []pool.Record, mark pool.Mar
 	w.must(&pool.DrainUnseen{Pool: "p"})
 	w.tick(1_000_000)
 	return w.chunks, records, mark
+}
+
+// sales has seats held and sold, rooms booked, and both waited for. It returns a grant of some of each.
+func (w *world) sales() pool.Reply {
+	hour := int64(3600_000)
+	w.must(&pool.Fill{Pool: "s", Items: []pool.ItemSpec{{ID: "x", Quantity: 5}, {ID: "a1", Row: 1, Col: 1}, {ID: "a2", Row: 1, Col: 2}, {ID: "a4", Row: 1, Col: 4}, {ID: "y"}}})
+	w.must(&pool.Fill{Pool: "c", Items: []pool.ItemSpec{{ID: "room", Quantity: 2}}})
+	want := []pool.Want{
+		{Pool: "q", Count: 1}, {Pool: "s", Count: 2, Best: pool.Together}, {Pool: "s", IDs: []string{"x"}, Count: 2},
+		{Pool: "c", Count: 1, Spans: []pool.Span{{Start: 2 * hour, End: 3 * hour}}},
+	}
+	both := w.must(&pool.Acquire{Want: want, Keyed: pool.Keyed{Client: "bob", Key: "s"}})
+	hold := w.must(&pool.Acquire{Kind: pool.Stock, Want: []pool.Want{{Pool: "s", IDs: []string{"x"}, Count: 3}}})
+	w.must(&pool.Renew{Kind: pool.Stock, Grant: hold.Grant, Token: hold.Token})
+	w.must(&pool.Acquire{Kind: pool.Stock, WaitMs: 60_000, Want: []pool.Want{{Pool: "s", Count: 2, Best: pool.Split}}})
+	w.must(&pool.Acquire{WaitMs: 60_000, Want: want[1:]})
+	w.must(&pool.Confirm{Grant: both.Grant, Token: both.Token, Keyed: pool.Keyed{Client: "bob", Key: "t"}})
+	w.must(&pool.Release{Kind: pool.Stock, Grant: hold.Grant, Token: hold.Token, Items: []pool.ItemRef{{ID: "x", Units: 1}}})
+	withheld := int64(1)
+	w.must(&pool.SetItem{Pool: "s", ID: "x", Withheld: &withheld})
+	w.must(&pool.SetItem{Pool: "s", ID: "y", State: "withheld"})
+	w.must(&pool.Book{Want: want[3], Keyed: pool.Keyed{Client: "bob", Key: "u"}})
+	return both
 }
 
 func (w *world) records() (records []pool.Record, mark pool.Mark) {
@@ -86,7 +116,8 @@ func FuzzLoad(f *testing.F) {
 	for i, r := range records {
 		f.Add(uint8(i), r.Key, r.Value, true)
 	}
-	f.Add(uint8(10), []byte("b"), []byte{0}, true) // a wait whose key is not there
+	f.Add(uint8(10), []byte("b"), []byte{0}, true)                                              // a wait whose key is not there
+	f.Add(uint8(1), []byte("bq"), []byte("\x0500000\x03000\x0500000\x04000000000000000"), true) // of an unknown kind
 	f.Fuzz(func(t *testing.T, at uint8, key, value []byte, replace bool) {
 		m := pool.New(pool.Config{})
 		for i, r := range records {

@@ -70,13 +70,34 @@ func (m *Machine) serveParts(parts []part) {
 				}
 			}
 		}
-		if once(it.pool) {
-			aside = append(aside, it.pool.complex...)
+		for _, w := range it.pool.complex {
+			// Of those who wait for times, only they are looked at whose times these are, and those whom Tick is to look at.
+			if (at.span == nil || m.wantsTime(w, it.pool, at.span.Span)) && once(w) {
+				aside = append(aside, w)
+			}
 		}
 	}
 	if !m.serveBest(lines, aside) {
 		m.lookAgainAt(lines, aside)
 	}
+}
+
+// wantsTime reports whether a wait is for a time of a pool's items that a span which came back may have been in the way of, or
+// is to be looked at anyway.
+func (m *Machine) wantsTime(w *wait, p *pool, came Span) bool {
+	for i := range w.wants {
+		of := m.byName[w.wants[i].Pool]
+		if of.again {
+			return true
+		}
+		for _, s := range w.wants[i].Spans {
+			s.SetupMs, s.CleanupMs = p.spec.SetupMs, p.spec.CleanupMs
+			if of == p && s.begin() < came.end() && came.begin() < s.end() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // serveBest serves of these lines and waits, some of which may have been served already, those who can be, the best first.

@@ -101,7 +101,7 @@ type Spec struct {
 	QuarantineAfter int64  // broken releases in a row: 3
 	Seed            uint64 // of Random
 
-	// Of Stock: what the best seats are nearest to, in hundredths of a row and of a column. 0: the middle of the first row.
+	// Of Stock: what the best seats are nearest to, in hundredths of a row and of a column. 0: 100, the first.
 	FocusRow, FocusCol int64
 
 	// Of Calendar.

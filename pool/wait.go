@@ -53,7 +53,7 @@ func (m *Machine) park(c *Acquire, req *request, wants []resolved, r *Reply) {
 	case s != nil && s.waits.Len() >= sessionWaits:
 		r.fail(QuotaExceeded, "%d requests of the session wait, as many as may", s.waits.Len())
 	case aside && m.complex >= complexMax:
-		r.fail(QueueFull, "%d requests wait for items of several pools, or for several items by ID, as many as may", m.complex)
+		r.fail(QueueFull, "%d requests wait for times, for items of several pools, or for several items by ID, as many as may", m.complex)
 	case !aside && m.lineOf(&wants[0]) == nil && wants[0].best != "" && p.bestLines >= bestLinesMax:
 		r.fail(QueueFull, "best seats of %d different selections of pool %s are waited for, as many as may", p.bestLines, p.name)
 	case !aside && m.lineOf(&wants[0]) == nil && wants[0].ids == nil && len(p.lines) >= linesMax:
