@@ -196,8 +196,8 @@ func (d *demo) list(ctx context.Context, c *client.Client) (*seatList, error) {
 func (d *demo) reset(ctx context.Context, c *client.Client, list *seatList) (int, error) {
 	states := make(map[uint64]string) // of the grants, by number
 	for _, it := range list.Items {
-		if it.Lease != 0 && strings.HasPrefix(it.Owner, demoOwner) {
-			states[it.Lease] = it.State
+		if n := it.Hold + it.Sale; n != 0 && strings.HasPrefix(it.Owner, demoOwner) {
+			states[n] = it.State
 		}
 	}
 	if len(states) == 0 {

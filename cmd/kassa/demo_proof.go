@@ -129,8 +129,8 @@ func verify(h *house, list []wire.ItemState, receipts []receipt) []string {
 			fault("seat %s: it was not there at the start", it.ID)
 		case it.State != s.state.String():
 			fault("seat %s: it is %s by the log, and %s by pool.list", s.id, s.state, it.State)
-		case s.by != nil && (it.Lease != s.by.number || it.Owner != s.by.owner):
-			fault("seat %s: it is %s to %s (%d) by the log, and to %s (%d) by pool.list", s.id, s.state, s.by.owner, s.by.number, it.Owner, it.Lease)
+		case s.by != nil && (it.Hold+it.Sale != s.by.number || it.Owner != s.by.owner):
+			fault("seat %s: it is %s to %s (%d) by the log, and to %s (%d) by pool.list", s.id, s.state, s.by.owner, s.by.number, it.Owner, it.Hold+it.Sale)
 		}
 	}
 	for _, s := range h.seats {

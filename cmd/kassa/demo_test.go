@@ -159,16 +159,16 @@ func TestDemoRefunded(t *testing.T) {
 	p := proc.Command{Args: []string{bin + "/kassa", "demo", "--clients", "100"}, Env: env}.Start(t)
 	p.WaitLine(" sold; clients: ")
 	var sale wire.ItemState // the first
-	for deadline := time.Now().Add(proc.Timeout); sale.Lease == 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(proc.Timeout); sale.Sale == 0 && time.Now().Before(deadline); {
 		for line := range strings.Lines(kassa(t, nil, env, "pool", "ls", "cinema").Stdout) {
 			var it wire.ItemState
-			if json.Unmarshal([]byte(line), &it) == nil && it.State == "sold" && (sale.Lease == 0 || it.Lease < sale.Lease) {
+			if json.Unmarshal([]byte(line), &it) == nil && it.State == "sold" && (sale.Sale == 0 || it.Sale < sale.Lease) {
 				sale = it
 			}
 		}
 	}
 	// The first who come do not wait: the number of their sale is its token, too.
-	ask := fmt.Sprintf(`{"sale":%d,"token":%d,"seats":[%q]}`, sale.Lease, sale.Lease, sale.ID)
+	ask := fmt.Sprintf(`{"sale":%d,"token":%d,"seats":[%q]}`, sale.Sale, sale.Sale, sale.ID)
 	expect(t, kassa(t, nil, env, "request", "sale.refund", ask), 0, `{"refunded":1}`+"\n", "")
 	p.WaitLine("WRONG: seat " + sale.ID + ": it was sold to " + sale.Owner + ", and refunded by event ")
 	p.WaitLine("kassa: the demo found ", " faults, the first: seat "+sale.ID)
@@ -223,7 +223,7 @@ func TestDemoProof(t *testing.T) {
 		{"a sale that is not in the log", func(s *story) { s.events = s.events[:3] }, "seat A1: it is held by the log, and sold by pool.list"},
 		{"a sale that is not in the list", func(s *story) { s.list[0].State = "available" }, "seat A1: it is sold by the log, and available by pool.list"},
 		{"another owner in the list", func(s *story) { s.list[0].Owner = "x" }, "seat A1: it is sold to demo-2 (20) by the log, and to x (20)"},
-		{"another sale in the list", func(s *story) { s.list[0].Lease = 21 }, "seat A1: it is sold to demo-2 (20) by the log, and to demo-2 (21)"},
+		{"another sale in the list", func(s *story) { s.list[0].Sale = 21 }, "seat A1: it is sold to demo-2 (20) by the log, and to demo-2 (21)"},
 		{"a seat too few", func(s *story) { s.list = s.list[:2] }, "seat A3: pool.list does not know it"},
 		{"a seat too many", func(s *story) { s.list = append(s.list, wire.ItemState{ID: "A4", State: "available"}) }, "seat A4: it was not there"},
 		{"no receipt", func(s *story) { s.receipts = nil }, "seat A1: it was sold to demo-2 (sale 20), who has no receipt"},
@@ -242,7 +242,7 @@ func TestDemoProof(t *testing.T) {
 					{Rev: 21, At: 1, Type: "hold.confirmed", Hold: 20},
 				},
 				list: []wire.ItemState{
-					{ID: "A1", State: "sold", Lease: 20, Owner: "demo-2"}, {ID: "A2", State: "available"}, {ID: "A3", State: "available"},
+					{ID: "A1", State: "sold", Sale: 20, Owner: "demo-2"}, {ID: "A2", State: "available"}, {ID: "A3", State: "available"},
 				},
 				receipts: []receipt{{"demo-2", 20, 20, []string{"A1"}}},
 			}

@@ -131,8 +131,8 @@ func writeItems(table io.Writer, items []wire.ItemState) {
 		if it.Draining {
 			state += " (draining)"
 		}
-		if it.Lease != 0 {
-			lease = strconv.FormatUint(it.Lease, 10)
+		if n := it.Lease + it.Hold + it.Sale; n != 0 { // of these it has one
+			lease = strconv.FormatUint(n, 10)
 			if it.ExpiresAt != 0 { // of what is sold nothing ends
 				until = time.UnixMilli(it.ExpiresAt).Format(time.DateTime)
 			}

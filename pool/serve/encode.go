@@ -161,11 +161,18 @@ func wireItemState(v *pool.ItemView) wire.ItemState {
 	if quantity == 1 {
 		quantity = 0
 	}
-	return wire.ItemState{
+	item := wire.ItemState{
 		ID: v.ID, State: v.State, Draining: v.Draining, Labels: wireLabels(v.Labels), Attrs: json.RawMessage(v.Attrs),
 		Row: v.Row, Column: v.Col, Quantity: quantity, Available: v.Available, Held: v.Held, Sold: v.Sold, Withheld: v.Withheld, Bookings: v.Bookings,
 		Lease: v.Grant, ExpiresAt: v.ExpiresAt, Client: v.Client, Owner: v.Owner, Broken: v.Broken, Version: v.Version,
 	}
+	switch v.State {
+	case "held":
+		item.Lease, item.Hold = 0, v.Grant
+	case "sold":
+		item.Lease, item.Sale = 0, v.Grant
+	}
+	return item
 }
 
 func wireExplained(x *pool.Explanation) *wire.Explained {

@@ -171,7 +171,9 @@ type ItemState struct {
 	Labels    Labels          `json:"labels,omitempty"`
 	Attrs     json.RawMessage `json:"attrs,omitempty"`
 	Lease     uint64          `json:"lease,omitempty"`
-	ExpiresAt int64           `json:"expiresAt,omitempty"` // of the lease
+	Hold      uint64          `json:"hold,omitempty"`      // in the place of lease
+	Sale      uint64          `json:"sale,omitempty"`      // likewise
+	ExpiresAt int64           `json:"expiresAt,omitempty"` // of the lease, or the hold
 	Client    string          `json:"client,omitempty"`    // that holds it
 	Owner     string          `json:"owner,omitempty"`     // that it named
 	Broken    int             `json:"broken,omitempty"`    // releases as broken in a row
