@@ -161,10 +161,7 @@ type Acquire struct {
 }
 
 func (c *Acquire) decide(m *Machine, r *Reply) {
-	if s := m.sessions[c.Session]; s != nil {
-		c.Client = s.client
-	} else if c.Session != 0 {
-		r.fail(SessionExpired, "there is no session %d any more; say hello", c.Session)
+	if !m.identify(c.Session, &c.Keyed, r) {
 		return
 	}
 	if m.repeated(&c.Keyed, r) {
@@ -200,6 +197,17 @@ func (c *Acquire) decide(m *Machine, r *Reply) {
 		}
 	}
 	m.remember(&c.Keyed, r)
+}
+
+// identify sets the client of a command to that of its session, if it has one. It reports whether it is there still.
+func (m *Machine) identify(session uint64, k *Keyed, r *Reply) bool {
+	if s := m.sessions[session]; s != nil {
+		k.Client = s.client
+	} else if session != 0 {
+		r.fail(SessionExpired, "there is no session %d any more; say hello", session)
+		return false
+	}
+	return true
 }
 
 // seat has a request of a connection without a session have one. It reports whether it may go on.

@@ -225,10 +225,7 @@ type Book struct {
 }
 
 func (c *Book) decide(m *Machine, r *Reply) {
-	if s := m.sessions[c.Session]; s != nil {
-		c.Client = s.client
-	} else if c.Session != 0 {
-		r.fail(SessionExpired, "there is no session %d any more; say hello", c.Session)
+	if !m.identify(c.Session, &c.Keyed, r) {
 		return
 	}
 	if m.repeated(&c.Keyed, r) {

@@ -60,7 +60,7 @@ func TestMutants(t *testing.T) {
 		{"who has bought holds something", "grant.go", "	if g.expiresAt != 0 {\n		m.own(g.session, g.owner, -1, 0)", "	if g.expiresAt != 0 && !g.firm && g.kind != Stock {\n		m.own(g.session, g.owner, -1, 0)", "^TestWhoHasBoughtMayWait$"},
 		{"a sale ends with its session", "grant.go", "	if g.expiresAt == 0 { // whoever", "	if g.expiresAt == 0 && g.onDisconnect == Keep { // whoever", "^TestASaleOutlivesItsSession$"},
 		{"a quantity falls below what is sold", "fill.go", "used := it.counter.held + it.counter.sold + it.counter.withheld", "used := it.counter.held + it.counter.withheld", "^TestUnitsAreWithheld$"},
-		{"a fill serves before it is whole", "fill.go", "		changed = append(changed, it)\n", "		m.serveItem(it)\n", "^TestAFillIsWholeBeforeItServes$"},
+		{"a fill serves before it is whole", "fill.go", "		changed = append(changed, part{item: it})\n", "		m.serveItem(it)\n", "^TestAFillIsWholeBeforeItServes$"},
 		{"who waits for more than there is left is not told", "fill.go", "			m.lookAgainFor(it)\n		}\n		if evicted", "		}\n		if evicted", "^TestAWaitForMoreUnitsThanThereAreEnds$"},
 		{"broken ones are given out", "item.go", ">= it.pool.spec.QuarantineAfter", "> it.pool.spec.QuarantineAfter", "^TestModel$"},
 		{"who holds may wait", "wait.go", "].grants > 0:", "].grants > 1000:", "^TestCrossedWaitsAreRefused$"},
@@ -94,7 +94,7 @@ func TestMutants(t *testing.T) {
 		{"what is past is never let go of", "calendar.go", "	m.release(g, parts, Clean, Past)\n", "	g.parts[0].item.pool.due.remove(g)\n", "^TestPastBookings$"},
 		{"what is past is let go of with the series", "calendar.go", "p.span != nil && p.pastAt() <= m.now", "p.span != nil", "^TestPastBookings$"},
 		{"what is past gives its clean-up away", "calendar.go", "max(p.item.pool.spec.KeepMs, p.span.CleanupMs)", "p.item.pool.spec.KeepMs", "^TestPastKeepsItsCleanUp$"},
-		{"what is past stays as long as it was to", "fill.go", "if p.spec.KeepMs != kept {", "if p.spec.KeepMs != kept && kept == 0 {", "^TestKeepThatChanges$"},
+		{"what is past stays as long as it was to", "configure.go", "if p.spec.KeepMs != kept {", "if p.spec.KeepMs != kept && kept == 0 {", "^TestKeepThatChanges$"},
 		{"what is past counts against a capacity", "fill.go", "it.times.Peak(now, timeMax)", "it.times.Peak(0, timeMax)", "^TestCapacityThatChanges$"},
 		{"what is past can not be loaded", "grant.go", "p.span == nil && p.units > p.item.left(nil)", "p.units > p.item.left(p.span)", "^TestCapacityThatChanges$"},
 		{"replay drops a move", "event.go", "			err = ev.apply(m)\n", "			if ev.kind() != evMoved {\n				err = ev.apply(m)\n			}\n", "^TestMove$"},
@@ -105,7 +105,7 @@ func TestMutants(t *testing.T) {
 		{"a look changes what is waited for", "acquire.go", "	r.spans = append(r.spans, w.Spans...)", "	r.spans = w.Spans", "^TestWaitingForARoom$"},
 		{"a new room is nobody's", "serve.go", "	if it.times != nil {\n		m.lookAgainAside(p)\n", "	if it.times != nil {\n", "^TestWaitingForARoom$"},
 		{"a wait has the set-up that its client says", "wait.go", "w.Spans[j].SetupMs, w.Spans[j].CleanupMs = 0, 0", "_ = j", "^TestWaitingForATime$"},
-		{"nobody is served what needs less clean-up", "fill.go", "m.lookAgainAside(m.byName[s.Name])", "_ = s", "^TestWaitingForARoom$"},
+		{"nobody is served what needs less clean-up", "configure.go", "m.lookAgainAside(m.byName[s.Name])", "_ = s", "^TestWaitingForARoom$"},
 		{"a page of what is booked leaves some out", "times.go", "if e.Start < from ||", "if s.Span.Start < from ||", "^TestCalendarModel$"},
 	}, "-rapid.checks=300", "-rapid.shrinktime=0s")
 }

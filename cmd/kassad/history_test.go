@@ -52,6 +52,7 @@ type ledger struct {
 	ran    map[uint64]int64   // by lease: when it ran out
 	over   map[uint64]bool    // leases of which a client was told that they are over, before an event said so
 	renews map[uint64]renewal // by rev
+	sales  *sales             // the events of seats and rooms, and of what is had with them
 	wrong  []string
 }
 
@@ -72,11 +73,13 @@ type renewal struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{
+	l := &ledger{
 		holder: map[string]uint64{}, token: map[string]uint64{}, dirty: map[string]bool{}, open: map[uint64]*grant{},
 		ends: map[uint64]end{}, grants: map[uint64]*grant{}, ran: map[uint64]int64{},
 		over: map[uint64]bool{}, renews: map[uint64]renewal{},
 	}
+	l.sales = newSales(l)
+	return l
 }
 
 func (l *ledger) fail(format string, args ...any) {
@@ -103,17 +106,20 @@ func (l *ledger) event(e *pool.Event) {
 		l.fail("event %d: the clock was at %d already, now %d", e.Rev, l.at, e.At)
 	}
 	l.rev, l.at = e.Rev, e.At
+	if l.sales.event(e) {
+		return
+	}
 	switch e.Type {
 	case "lease.granted":
 		l.granted(e)
 	case "lease.renewed":
-		g := l.open[e.Lease]
+		g := l.open[e.Grant]
 		if g == nil || e.At >= g.expiresAt {
-			l.fail("event %d renews lease %d, which is over", e.Rev, e.Lease)
+			l.fail("event %d renews lease %d, which is over", e.Rev, e.Grant)
 			return
 		}
 		g.expiresAt = e.ExpiresAt
-		l.renews[e.Rev] = renewal{e.Lease, e.ExpiresAt}
+		l.renews[e.Rev] = renewal{e.Grant, e.ExpiresAt}
 	case "lease.released", "lease.expired":
 		l.ended(e)
 	case "item.state":
@@ -122,7 +128,7 @@ func (l *ledger) event(e *pool.Event) {
 }
 
 func (l *ledger) granted(e *pool.Event) {
-	g := &grant{e.Lease, e.Token, refs(e.Items), e.ExpiresAt, e.ExpiresAt}
+	g := &grant{e.Grant, e.Token, refs(e.Items), e.ExpiresAt, e.ExpiresAt}
 	if g.token != e.Rev || l.open[g.lease] != nil || g.expiresAt <= e.At || len(g.items) == 0 {
 		l.fail("event %d: lease %d with token %d until %d, at %d", e.Rev, g.lease, g.token, g.expiresAt, e.At)
 	}
@@ -142,24 +148,24 @@ func (l *ledger) granted(e *pool.Event) {
 }
 
 func (l *ledger) ended(e *pool.Event) {
-	g := l.open[e.Lease]
+	g := l.open[e.Grant]
 	if g == nil || !slices.Equal(g.items, refs(e.Items)) {
-		l.fail("event %d: %s of lease %d, which does not hold %v", e.Rev, e.Type, e.Lease, refs(e.Items))
+		l.fail("event %d: %s of lease %d, which does not hold %v", e.Rev, e.Type, e.Grant, refs(e.Items))
 		return
 	}
 	expired := e.Type == "lease.expired"
 	if expired != (e.At >= g.expiresAt) || !expired && e.Cause != "" {
-		l.fail("event %d: %s of lease %d at %d, cause %q, while it lasts until %d", e.Rev, e.Type, e.Lease, e.At, e.Cause, g.expiresAt)
+		l.fail("event %d: %s of lease %d at %d, cause %q, while it lasts until %d", e.Rev, e.Type, e.Grant, e.At, e.Cause, g.expiresAt)
 	}
 	for _, it := range g.items {
 		delete(l.holder, it)
 		l.dirty[it] = e.Outcome == string(pool.Dirty)
 	}
-	delete(l.open, e.Lease)
+	delete(l.open, e.Grant)
 	if expired {
-		l.ran[e.Lease] = g.expiresAt
+		l.ran[e.Grant] = g.expiresAt
 	} else {
-		l.ends[e.Lease] = end{e.Rev, g.token}
+		l.ends[e.Grant] = end{e.Rev, g.token}
 	}
 }
 
@@ -247,6 +253,7 @@ func (l *ledger) settle(strays int, end bool) {
 	if !end {
 		return
 	}
+	l.sales.settle()
 	if len(l.grants) > strays {
 		l.fail("%d grants were told to nobody, %d requests were left alone", len(l.grants), strays)
 	}
@@ -283,30 +290,38 @@ func (l *ledger) compare(name string, items []wire.ItemState) {
 	}
 }
 
-// A turn is what one request did to a pool of up to deskItems items whose leases do not run out.
+// A turn is what one request did to a pool of up to deskItems items whose leases do not run out, or to as many seats, or to
+// a room that is booked for one of so many times: these are its items.
 type turn struct {
 	what  turnWhat
 	item  int
 	token uint64
 	free  int // items, of a look
+	sold  int // likewise
 }
 
 type turnWhat string
 
 const (
-	turnTake  turnWhat = "take"
-	turnNone  turnWhat = "none free"
-	turnBack  turnWhat = "give back"
-	turnRenew turnWhat = "renew"
-	turnStale turnWhat = "stale token"
-	turnLook  turnWhat = "look"
+	turnTake   turnWhat = "take"
+	turnNone   turnWhat = "none free"
+	turnNot    turnWhat = "not free"
+	turnBack   turnWhat = "give back"
+	turnRenew  turnWhat = "renew"
+	turnStale  turnWhat = "stale token"
+	turnSell   turnWhat = "sell"
+	turnSold   turnWhat = "sold already"
+	turnRefund turnWhat = "refund"
+	turnMove   turnWhat = "move"
+	turnLook   turnWhat = "look"
 )
 
 const deskItems = 4
 
-// desk is such a pool: the tokens with which its items are held, 0 for those that are free, and the last one.
+// desk is such a pool: the tokens with which its items are held, 0 for those that are free, which are sold, and the last token.
 type desk struct {
 	held [deskItems]uint64
+	sold [deskItems]bool
 	last uint64
 }
 
@@ -320,22 +335,39 @@ func (d desk) after(t turn) (desk, bool) {
 		d.held[t.item], d.last = t.token, t.token
 	case turnNone:
 		return d, !slices.Contains(d.held[:], 0)
-	case turnBack:
-		if at < 0 {
+	case turnNot:
+		return d, d.held[t.item] != 0
+	case turnBack, turnRefund:
+		if at < 0 || d.sold[at] != (t.what == turnRefund) {
 			return d, false
 		}
-		d.held[at] = 0
+		d.held[at], d.sold[at] = 0, false
 	case turnRenew:
 		return d, at >= 0
 	case turnStale:
 		return d, at < 0
+	case turnSell:
+		if at < 0 || d.sold[at] {
+			return d, false
+		}
+		d.sold[at] = true
+	case turnSold:
+		return d, at >= 0 && d.sold[at]
+	case turnMove:
+		if at < 0 || d.held[t.item] != 0 {
+			return d, false
+		}
+		d.held[at], d.held[t.item] = 0, t.token
 	case turnLook:
-		for _, token := range d.held {
-			if token == 0 {
+		for i, token := range d.held {
+			switch {
+			case token == 0:
 				t.free--
+			case d.sold[i]:
+				t.sold--
 			}
 		}
-		return d, t.free == 0
+		return d, t.free == 0 && t.sold == 0
 	}
 	return d, true
 }
@@ -366,26 +398,30 @@ func linearizable(history []porcupine.Operation) error {
 	return nil
 }
 
-// afterAll returns what is held when all of some operations, which are linearizable, have ended.
+// afterAll returns what is held when all of some operations, which are linearizable, have ended: those with one token came
+// one after the other.
 func (d desk) afterAll(history []porcupine.Operation) desk {
-	back := map[uint64]bool{}
-	for _, op := range history {
-		if t := op.Input.(turn); t.what == turnBack {
-			back[t.token] = true
-		}
-	}
+	at, sold := map[uint64]int{}, map[uint64]bool{}
 	for i, token := range d.held {
-		if back[token] {
-			d.held[i] = 0
+		if token != 0 {
+			at[token], sold[token] = i, d.sold[i]
 		}
 	}
 	for _, op := range history {
-		if t := op.Input.(turn); t.what == turnTake {
-			d.last = max(d.last, t.token)
-			if !back[t.token] {
-				d.held[t.item] = t.token
-			}
+		switch t := op.Input.(turn); t.what {
+		case turnTake:
+			at[t.token], d.last = t.item, max(d.last, t.token)
+		case turnMove:
+			at[t.token] = t.item
+		case turnSell:
+			sold[t.token] = true
+		case turnBack, turnRefund:
+			delete(at, t.token)
 		}
+	}
+	d = desk{last: d.last}
+	for token, i := range at {
+		d.held[i], d.sold[i] = token, sold[token]
 	}
 	return d
 }
@@ -396,13 +432,13 @@ const giveUp = 60 * time.Second
 func TestLedger(t *testing.T) {
 	item := []pool.ItemRef{{Pool: "p", ID: "1"}}
 	grantedAt := func(rev uint64, at int64) *pool.Event {
-		return &pool.Event{Rev: rev, At: at, Type: "lease.granted", Lease: rev, Token: rev, Items: item, ExpiresAt: at + 10}
+		return &pool.Event{Rev: rev, At: at, Type: "lease.granted", Grant: rev, Token: rev, Items: item, ExpiresAt: at + 10}
 	}
 	endedAt := func(rev uint64, at int64, typ string, lease uint64) *pool.Event {
-		return &pool.Event{Rev: rev, At: at, Type: typ, Lease: lease, Items: item, Outcome: "clean"}
+		return &pool.Event{Rev: rev, At: at, Type: typ, Grant: lease, Items: item, Outcome: "clean"}
 	}
 	events := func() []*pool.Event {
-		renewed := &pool.Event{Rev: 3, At: 6, Type: "lease.renewed", Lease: 1, ExpiresAt: 16}
+		renewed := &pool.Event{Rev: 3, At: 6, Type: "lease.renewed", Grant: 1, ExpiresAt: 16}
 		return []*pool.Event{
 			grantedAt(1, 0), {Rev: 2, At: 5, Type: "key.settled"}, renewed, endedAt(4, 15, "lease.released", 1),
 			grantedAt(5, 15), endedAt(6, 25, "lease.expired", 5), grantedAt(7, 30),
@@ -527,6 +563,12 @@ func TestDesk(t *testing.T) {
 		op(5, 12, turnNone, 0, 0), op(12, 13, turnRenew, 0, 5), op(13, 30, turnBack, 0, 5), op(14, 20, turnTake, 0, 7),
 		op(31, 32, turnStale, 0, 5), op(33, 34, turnLook, 0, 0), op(35, 36, turnBack, 1, 4), op(37, 38, turnLook, 1, 0),
 	}
+	sold := []porcupine.Operation{op(39, 40, turnSell, 0, 6), op(41, 42, turnSold, 0, 6)} // and one, of token 3, moves to where 4 was
+	sold = append(sold, op(43, 44, turnMove, 1, 3), op(45, 46, turnNot, 1, 0), op(47, 48, turnTake, 2, 8), op(49, 50, turnBack, 2, 8))
+	then := func(more ...porcupine.Operation) []porcupine.Operation { return append(slices.Clone(sold), more...) }
+	look := func(call, ret int64, free, sold int) porcupine.Operation {
+		return porcupine.Operation{Call: call, Return: ret, Input: turn{what: turnLook, free: free, sold: sold}}
+	}
 	for name, c := range map[string]struct {
 		more []porcupine.Operation
 		ok   bool
@@ -541,6 +583,15 @@ func TestDesk(t *testing.T) {
 		"a stale token is taken to renew":       {[]porcupine.Operation{op(40, 41, turnRenew, 0, 5)}, false},
 		"a good token is refused":               {[]porcupine.Operation{op(40, 41, turnStale, 0, 7)}, false},
 		"a release that was told has no effect": {[]porcupine.Operation{op(40, 41, turnBack, 0, 7), op(42, 43, turnRenew, 0, 7)}, false},
+		"sold and moved":                        {then(look(51, 52, 1, 1), op(53, 54, turnRefund, 0, 6), look(55, 56, 2, 0)), true},
+		"what is sold is sold again":            {then(op(51, 52, turnSell, 0, 6)), false},
+		"what is sold is given out":             {then(op(51, 52, turnTake, 3, 9)), false},
+		"what is sold is voided":                {then(op(51, 52, turnBack, 0, 6)), false},
+		"what is held is refunded":              {then(op(51, 52, turnRefund, 0, 7)), false},
+		"a refund that was told has no effect":  {then(op(51, 52, turnRefund, 0, 6), op(53, 54, turnSold, 0, 6)), false},
+		"a move that was told has no effect":    {then(op(51, 52, turnTake, 1, 9)), false},
+		"what is free is said not to be":        {then(op(51, 52, turnNot, 2, 0)), false},
+		"a look misses what is sold":            {then(look(51, 52, 1, 0)), false},
 		"a look is old":                         {[]porcupine.Operation{op(40, 41, turnLook, 0, 0)}, false},
 	} {
 		if err := linearizable(append(slices.Clone(good), c.more...)); (err == nil) != c.ok {

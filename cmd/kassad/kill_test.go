@@ -43,19 +43,26 @@ type crowd struct {
 type caller struct {
 	*crowd
 	resume  string
-	clients []*client
+	clients []guest
 	resting int // of them
 	out     []byte
 	told    []told
+	deeds   []deed
 	answers int
 	strays  int // requests that were left alone without an answer
 	wrong   error
 }
 
-// client takes, keeps and gives back.
-type client struct {
+// guest is one of a caller's clients.
+type guest interface {
+	begin() // goes on on a new connection
+	answered(a *answer) error
+	written() map[string][]porcupine.Operation
+}
+
+// asker is the part of a guest that asks.
+type asker struct {
 	*caller
-	habit
 	index int // its queryIndex
 	rng   *rand.Rand
 	keys  int
@@ -68,13 +75,19 @@ type client struct {
 	called  int64
 	known   uint64 // seen, when it was first sent
 
+	turns map[string][]porcupine.Operation // by pool
+}
+
+// client takes, keeps and gives back.
+type client struct {
+	asker
+	habit
+
 	held    wire.Lease // zero: nothing
 	outcome string     // with which it is given back
 	stale   uint64     // the token of askStale
 	was     wire.Lease // what it has given back just now; zero: it is not to try that once more
 	dirty   wire.Item  // what it has given back dirty
-
-	turns map[string][]porcupine.Operation // by pool
 }
 
 // habit is what a client does.
@@ -107,7 +120,7 @@ const (
 // The pools in which turns are written down have 16 clients each, on connections of their own, and pause: between two pauses
 // there is no more to order than porcupine can decide.
 const (
-	turnPools   = 4 // in use at a time, of those that try and of those that wait
+	turnPools   = 4 // in use at a time, of each kind
 	turnTime    = 20 * time.Millisecond
 	turnClients = 16
 	briefItems  = 2000
@@ -121,34 +134,54 @@ func crowdYAML() string {
 	}
 	b.WriteString("  hot: {ids: 1..4, ttl: 1h}\n  left: {ids: 1..3, ttl: 1h}\n  right: {ids: 1..4, ttl: 1h}\n")
 	fmt.Fprintf(&b, "  brief: {ids: 1..%d, strategy: lru}\n", briefItems)
+	b.WriteString(salesYAML())
 	return b.String()
 }
 
-// newCrowd makes a crowd of some connections with clients each. 64 with 12 fill the pools in which turns are written down.
+// newCrowd makes a crowd of some connections with clients each, in groups of turnClients. 64 with 12 fill the pools in which
+// turns are written down; however small it is, a crowd has some who take and some who buy.
 func newCrowd(seed uint64, conns, clients int) *crowd {
 	c := &crowd{began: time.Now()}
 	for range conns {
 		c.callers = append(c.callers, &caller{crowd: c})
 	}
+	of := func(kind string, n int) (pools []string) {
+		return []string{fmt.Sprint(kind, n), fmt.Sprint(kind, turnPools+n)}
+	}
 	for i := range conns * clients {
 		at := c.callers[i%conns]
-		var h habit
-		switch n := i / turnClients; {
-		case n < turnPools:
-			h = habit{pools: []string{fmt.Sprint("try", n), fmt.Sprint("try", turnPools+n)}, turns: true}
-		case n < 2*turnPools:
-			n -= turnPools
-			h = habit{pools: []string{fmt.Sprint("wait", n), fmt.Sprint("wait", turnPools+n)}, waits: true, turns: true}
-		case n < 3*turnPools:
-			h = habit{pools: []string{"hot"}, waits: true}
-		case n < 4*turnPools:
-			h = habit{pools: []string{"left", "right"}, waits: true}
-		default:
-			h = habit{pools: []string{"brief"}, strays: true}
+		a := asker{caller: at, index: len(at.clients) + 1, rng: rand.New(rand.NewPCG(seed, uint64(i))), turns: map[string][]porcupine.Operation{}}
+		takes := func(h habit) guest { return &client{asker: a, habit: h} }
+		buys := func(t trade, pools ...string) guest { return &buyer{asker: a, trade: t, pools: pools} }
+		n, kind := i/turnClients, i/turnClients%8
+		if n >= 8*turnPools {
+			kind = -1
 		}
-		at.clients = append(at.clients, &client{
-			caller: at, habit: h, index: len(at.clients) + 1, rng: rand.New(rand.NewPCG(seed, uint64(i))), turns: map[string][]porcupine.Operation{},
-		})
+		var g guest
+		switch n /= 8; kind {
+		case 0:
+			g = takes(habit{pools: of("try", n), turns: true})
+		case 1:
+			g = takes(habit{pools: of("wait", n), waits: true, turns: true})
+		case 2:
+			g = buys(seatTurns, of("stall", n)...)
+		case 3:
+			g = buys(roomTurns, of("desk", n)...)
+		case 4:
+			g = buys(inHall, "hall")
+		case 5:
+			g = buys(inRooms, "rooms")
+			if n%2 == 1 {
+				g = buys(ofAll, "kit", "hall", "rooms")
+			}
+		case 6:
+			g = takes(habit{pools: []string{"hot"}, waits: true})
+		case 7:
+			g = takes(habit{pools: []string{"left", "right"}, waits: true})
+		default:
+			g = takes(habit{pools: []string{"brief"}, strays: true})
+		}
+		at.clients = append(at.clients, g)
 	}
 	return c
 }
@@ -226,6 +259,8 @@ func (c *caller) serve(addr string) error {
 			continue // a push
 		}
 		c.answers++
+		for seen := c.seen.Load(); a.Rev > seen && !c.seen.CompareAndSwap(seen, a.Rev); seen = c.seen.Load() {
+		}
 		if err := c.clients[*a.QueryIndex-1].answered(&a); err != nil {
 			return err
 		}
@@ -299,11 +334,13 @@ func named(l wire.Lease) string { return fmt.Sprintf(`{"lease":%d,"token":%d`, l
 // now returns the pools to take from.
 func (c *client) now() []string {
 	if c.habit.turns {
-		i := time.Since(c.began) / turnTime % 2
-		return c.pools[i : i+1]
+		return []string{c.turnPool(c.pools)}
 	}
 	return c.pools
 }
+
+// turnPool returns the one of two pools that is in use now.
+func (c *asker) turnPool(pools []string) string { return pools[time.Since(c.began)/turnTime%2] }
 
 func (c *client) take(pools []string) {
 	var want []string
@@ -318,23 +355,32 @@ func (c *client) take(pools []string) {
 		c.request(askTake, pools[0], fmt.Sprintf(`%s,"ttlMs":%d}`, payload, 1+c.rng.IntN(300)), "")
 		return
 	}
-	c.keys++
-	c.request(askTake, pools[0], payload+"}", fmt.Sprintf("%d-%d", c.index, c.keys)) // keys are the session's own
+	c.request(askTake, pools[0], payload+"}", c.nextKey())
 }
 
-func (c *client) rest() {
+func (c *asker) rest() {
 	c.ask = ""
 	c.resting++
 }
 
+// nextKey returns a key that its session has not had; keys are the session's own.
+func (c *asker) nextKey() string {
+	c.keys++
+	return fmt.Sprintf("%d-%d", c.index, c.keys)
+}
+
 func (c *client) request(ask request, pool, payload, key string) {
 	c.was = wire.Lease{}
+	c.asker.request(ask, pool, payload, key)
+}
+
+func (c *asker) request(ask request, pool, payload, key string) {
 	c.ask, c.pool, c.payload, c.key, c.sent = ask, pool, payload, key, 0
 	c.called, c.known = time.Since(c.began).Nanoseconds(), c.seen.Load()
 	c.send()
 }
 
-func (c *client) send() {
+func (c *asker) send() {
 	c.sent++
 	b := append(c.out, `{"type":"`...)
 	b = append(b, strings.TrimSpace(string(c.ask))...)
@@ -348,8 +394,6 @@ func (c *client) send() {
 
 // answered takes the answer to what is under way.
 func (c *client) answered(a *answer) error {
-	for seen := c.seen.Load(); a.Rev > seen && !c.seen.CompareAndSwap(seen, a.Rev); seen = c.seen.Load() {
-	}
 	t := told{lease: c.held.Lease, token: c.held.Token, rev: a.Rev, seen: c.known, sent: c.called, at: time.Now().UnixMilli()}
 	over := a.Code == "stale_token"
 	var err error
@@ -427,7 +471,7 @@ func (c *client) answered(a *answer) error {
 	return nil
 }
 
-func (c *client) unexpected(a *answer) error {
+func (c *asker) unexpected(a *answer) error {
 	return fmt.Errorf("%s %s (key %q, sent %d times): %s: %s%s", c.ask, c.payload, c.key, c.sent, a.Code, a.Err, a.ResultJob)
 }
 
@@ -435,11 +479,18 @@ func (c *client) tell(t told) { c.caller.told = append(c.caller.told, t) }
 
 func (c *client) turn(t turn) {
 	if c.habit.turns {
-		c.turns[c.pool] = append(c.turns[c.pool], porcupine.Operation{
-			ClientId: c.index, Input: t, Call: c.called, Return: time.Since(c.began).Nanoseconds(),
-		})
+		c.asker.turn(t)
 	}
 }
+
+// turn writes down what has become of the request.
+func (c *asker) turn(t turn) {
+	c.turns[c.pool] = append(c.turns[c.pool], porcupine.Operation{
+		ClientId: c.index, Input: t, Call: c.called, Return: time.Since(c.began).Nanoseconds(),
+	})
+}
+
+func (c *asker) written() map[string][]porcupine.Operation { return c.turns }
 
 // tell has the ledger read what has come to the store, and compares what clients were told meanwhile.
 func (c *crowd) tell(l *ledger, dir string, last bool) error {
@@ -458,6 +509,13 @@ func (c *crowd) tell(l *ledger, dir string, last bool) error {
 			}
 		}
 		at.told = at.told[:0]
+		for i := range at.deeds {
+			l.sales.tell(&at.deeds[i])
+			if sent := c.began.Add(time.Duration(at.deeds[i].sent)); sent.After(c.last) {
+				c.last = sent
+			}
+		}
+		at.deeds = at.deeds[:0]
 		strays += at.strays
 	}
 	l.settle(strays, last)
@@ -469,7 +527,7 @@ func (c *crowd) written() map[string][]porcupine.Operation {
 	all := map[string][]porcupine.Operation{}
 	for _, at := range c.callers {
 		for _, cl := range at.clients {
-			for name, turns := range cl.turns {
+			for name, turns := range cl.written() {
 				all[name] = append(all[name], turns...)
 			}
 		}
@@ -530,6 +588,7 @@ func (k *killing) start(t testing.TB) (*proc.Process, string) {
 // is wrong with what it leaves.
 func (k *killing) kill(t testing.TB, after time.Duration, grants int64) error {
 	p, addr := k.start(t)
+	k.look(t, addr)
 	began, before := time.Now(), k.crowd.counts[taken].Load()
 	killed := make(chan struct{})
 	go func() {
@@ -550,6 +609,7 @@ func (k *killing) kill(t testing.TB, after time.Duration, grants int64) error {
 // end has a last server answer what is not answered yet, and compares all there is.
 func (k *killing) end(t testing.TB) error {
 	p, addr := k.start(t)
+	k.look(t, addr)
 	k.crowd.closing.Store(true)
 	k.crowd.serve(addr)
 	c := dial(t, addr)
@@ -565,9 +625,13 @@ func (k *killing) end(t testing.TB) error {
 	lists := map[string][]wire.ItemState{}
 	held := 0
 	for _, stats := range pools.ResultJob.Pools {
+		if k.ledger.sales.sells(stats.Pool) {
+			continue
+		}
 		lists[stats.Pool] = c.items(stats.Pool)
 		held += stats.Leased
 	}
+	sold := k.listed(c)
 	p.Signal(syscall.SIGTERM)
 	if code := p.Wait(); code != exitOK {
 		return fmt.Errorf("exit code %d", code)
@@ -578,6 +642,7 @@ func (k *killing) end(t testing.TB) error {
 	for name, items := range lists {
 		k.ledger.compare(name, items)
 	}
+	k.ledger.sales.compare(sold, true)
 	if held != len(k.ledger.holder) || len(lists) < 2*turnPools {
 		return fmt.Errorf("%d items of %d pools are held, by the events %d", held, len(lists), len(k.ledger.holder))
 	}
@@ -640,9 +705,10 @@ func TestKill(t *testing.T) {
 			}
 			turns += len(history)
 		}
+		t.Log(k.ledger.sales)
 		t.Logf("%d kills; in the last %d: %d answers, %.0f a second, of %d events; %d turns checked in %v; %v in all", total, kills,
 			answers, float64(answers)/k.served.Seconds(), k.ledger.rev, turns, time.Since(checked).Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
-		if turns == 0 || len(written) < 4*turnPools && !raceEnabled {
+		if turns == 0 || !raceEnabled && (len(written) < 8*turnPools || !k.ledger.sales.enough()) {
 			t.Error("that is too little to tell anything")
 		}
 	}

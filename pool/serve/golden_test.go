@@ -15,14 +15,14 @@ import (
 	"github.com/kassa-go/kassa/pool/wire"
 )
 
-// golden is the store of a server, written by the first release with schema 1 and its formats of events: a checkpoint, and
-// chunks behind it. What it says is in golden-1.json beside it. Stores that have been written are never changed: a new
-// format gets a store of its own, golden-2, which
+// Each of goldens is the store of a server: a checkpoint, and chunks behind it. What it says is in a file beside it, such as
+// golden-1.json. The first was written before there were seats and rooms, the second with them. Stores that have been written are never
+// changed: a new format gets a store of its own, golden-3, which
 //
 //	SERVE_GOLDEN=1 go test -run TestGolden ./pool/serve
 //
-// makes under the name that golden has then. Its secrets differ each time.
-const golden = "testdata/golden-1"
+// makes under the last of the names. Its secrets differ each time.
+var goldens = []string{"testdata/golden-1", "testdata/golden-2"}
 
 // goldenClock is when the store was written: a clock of its own, so that nothing in it depends on when the test runs.
 const goldenClock = 1_790_000_000_000
@@ -40,12 +40,21 @@ type goldenState struct {
 	Ann, Bob string     // what resumes their sessions
 	First    wire.Lease // granted to Ann under the key "first"
 	Second   wire.Lease // granted to Ann
+
+	Booked []pool.Booked `json:",omitempty"`
+	Sales  *goldenSales  `json:",omitempty"`
 }
 
 func TestGolden(t *testing.T) {
 	if os.Getenv("SERVE_GOLDEN") != "" {
-		makeGolden(t)
+		makeGolden(t, goldens[len(goldens)-1])
 	}
+	for _, golden := range goldens {
+		t.Run(filepath.Base(golden), func(t *testing.T) { testGolden(t, golden) })
+	}
+}
+
+func testGolden(t *testing.T, golden string) {
 	text, err := os.ReadFile(golden + ".json")
 	if err != nil {
 		t.Fatal(err)
@@ -54,28 +63,28 @@ func TestGolden(t *testing.T) {
 	if err := json.Unmarshal(text, &want); err != nil {
 		t.Fatal(err)
 	}
-	got := readGolden(t)
-	got.Ann, got.Bob, got.First, got.Second = want.Ann, want.Bob, want.First, want.Second
+	got := readGolden(t, golden)
+	got.Ann, got.Bob, got.First, got.Second, got.Sales = want.Ann, want.Bob, want.First, want.Second, want.Sales
 	if again := goldenText(t, got); string(again) != string(text) {
 		t.Fatalf("the store has\n%s\nand not\n%s", again, text)
 	}
-	goOnWithGolden(t, &want)
+	goOnWithGolden(t, golden, &want)
 }
 
-// openGolden opens a copy of the store.
-func openGolden(t *testing.T) journal.Journal {
+// copyGolden makes a copy of a store.
+func copyGolden(t *testing.T, golden string) (dir string) {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "store")
+	dir = filepath.Join(t.TempDir(), "store")
 	if err := os.CopyFS(dir, os.DirFS(golden)); err != nil {
 		t.Fatal(err)
 	}
-	return open(t, dir)
+	return dir
 }
 
 // readGolden reads what is in the store, as it was written.
-func readGolden(t *testing.T) *goldenState {
+func readGolden(t *testing.T, golden string) *goldenState {
 	t.Helper()
-	j, m := openGolden(t), pool.New(pool.Config{})
+	j, m := open(t, copyGolden(t, golden)), pool.New(pool.Config{})
 	defer j.Close()
 	records, chunks := 0, 0
 	_, err := j.Recover(journal.Recovery{
@@ -91,12 +100,23 @@ func readGolden(t *testing.T) *goldenState {
 	if err != nil || records < 10 || chunks < 5 {
 		t.Fatalf("%d records, %d chunks, %v", records, chunks, err)
 	}
-	g := &goldenState{Rev: m.Rev(), Clock: m.Now(), Hash: fmt.Sprintf("%016x", m.Hash()), Items: map[string][]pool.ItemView{}, Events: map[string]int{}}
+	g := &goldenState{
+		Rev: m.Rev(), Clock: m.Now(), Hash: fmt.Sprintf("%016x", m.Hash()), Items: map[string][]pool.ItemView{}, Events: map[string]int{},
+	}
 	g.Pools, _ = m.ListPools(100, "")
 	for _, p := range g.Pools {
 		if g.Items[p.Pool], _, err = m.ListItems(nil, p.Pool, 100, ""); err != nil {
 			t.Fatal(err)
 		}
+		if p.Kind != pool.Calendar {
+			continue
+		}
+		q := pool.TimesQuery{Pool: p.Pool, From: goldenClock - 100*day24, To: goldenClock + 100*day24, Limit: 100}
+		booked, _, err := m.Booked(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.Booked = append(g.Booked, booked...)
 	}
 	for id := uint64(1); id <= m.Rev(); id++ {
 		if x, err := m.Explain(id); err == nil {
@@ -127,9 +147,9 @@ const (
 )
 
 // goOnWithGolden has a server recover the store, and its clients go on where they were.
-func goOnWithGolden(t *testing.T, g *goldenState) {
+func goOnWithGolden(t *testing.T, golden string, g *goldenState) {
 	t.Helper()
-	s := start(t, Config{Journal: openGolden(t), wall: func() time.Time { return time.UnixMilli(goldenClock) }})
+	s := start(t, Config{Journal: open(t, copyGolden(t, golden)), wall: func() time.Time { return time.UnixMilli(goldenClock) }})
 	ann, bob, other := dial(t, s.addr), dial(t, s.addr), dial(t, s.addr)
 	other.fails("state_behind", "pool.stats", `{"pool":"proxies"}`, fmt.Sprintf(`"minRev":%d`, g.Rev+1000))
 	if ann.hello(g.Ann) != g.Ann || bob.hello(g.Bob) != g.Bob {
@@ -158,6 +178,9 @@ func goOnWithGolden(t *testing.T, g *goldenState) {
 		t.Errorf("got %+v", l)
 	}
 	bob.release(l)
+	if g.Sales != nil {
+		g.Sales.goOn(ann, bob)
+	}
 	// New ones work as ever.
 	next := other.acquire("licences", "")
 	if next.Token <= l.Token {
@@ -185,14 +208,14 @@ func goOnWithGolden(t *testing.T, g *goldenState) {
 	}
 }
 
-// makeGolden writes the store and what it has.
-func makeGolden(t *testing.T) {
-	t.Helper()
-	var g goldenState
+const day24 = 24 * 3600 * 1000 // ms
+
+// goldenPools are those of leases. The last one is configured no more when the store is written.
+func goldenPools() []Pool {
 	items := func(specs ...pool.ItemSpec) func(func(pool.ItemSpec) bool) { return slices.Values(specs) }
 	country := func(c string) map[string]string { return map[string]string{"country": c} }
-	const day = 24 * 3600 * 1000
-	pools := []Pool{
+	const day = day24
+	return []Pool{
 		{Spec: pool.Spec{Name: "proxies", Strategy: pool.LRU, TTLMs: day, LifetimeMaxMs: 7 * day}, Items: items(
 			pool.ItemSpec{ID: "de-1", Labels: country("de"), Attrs: json.RawMessage(`{"host":"192.0.2.1","port":3128}`)},
 			pool.ItemSpec{ID: "de-2", Labels: country("de")},
@@ -205,6 +228,12 @@ func makeGolden(t *testing.T) {
 		{Spec: pool.Spec{Name: "licences", TTLMs: day, OnDisconnect: pool.ReleaseOnEnd}, Items: items(pool.ItemSpec{ID: "жук 🦀"})},
 		{Spec: pool.Spec{Name: "retired"}, Items: items(pool.ItemSpec{ID: "last"})},
 	}
+}
+
+// makeGolden writes the store and what it has.
+func makeGolden(t *testing.T, golden string) {
+	t.Helper()
+	g := goldenState{Sales: new(goldenSales)}
 	dir := filepath.Join(t.TempDir(), "store")
 	life := func(pools []Pool, clock int64, fn func(s *served)) {
 		s := startOnly(t, Config{
@@ -216,19 +245,23 @@ func makeGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	pools := append(goldenPools(), goldenSalesPools()...)
 	// The end of the first life makes the checkpoint.
 	life(pools, goldenClock-10_000, func(s *served) {
 		ann, other := dial(t, s.addr), dial(t, s.addr)
 		g.Ann = ann.hello("")
 		g.First = into[wire.Lease](t, ann.call("lease.acquire", goldenFirst, `"key":"first"`))
-		other.acquire("retired", fmt.Sprintf(`,"ttlMs":%d`, day))
+		other.acquire("retired", fmt.Sprintf(`,"ttlMs":%d`, day24))
 		broken := into[wire.Lease](t, other.call("lease.acquire", `{"want":[{"pool":"phones","ids":["pixel"]}],"owner":"bob"}`))
 		other.call("lease.release", fmt.Sprintf(`{"lease":%d,"token":%d,"outcome":"broken"}`, broken.Lease, broken.Token)).none(t)
 		other.call("item.set", `{"pool":"phones","id":"nokia","state":"dirty","labels":{"os":"s40"}}`).none(t)
 		other.call("pool.fill", `{"pool":"proxies","items":["filled",{"id":"us-2","labels":{"country":"us"},"attrs":[1,2.50,null]}]}`).none(t)
+		g.Sales.sell(ann, other)
+		// In the second life this is past, and goes.
+		booked(other, fmt.Sprintf(`{"pool":"desks","start":%d,"end":%d}`, goldenClock-20_000, goldenClock-9_000))
 	})
 	// The backup in the second one has what came behind it; the first change brings a checkpoint, too.
-	life(pools[:3], goldenClock, func(s *served) {
+	life(append(goldenPools()[:3], goldenSalesPools()...), goldenClock, func(s *served) {
 		ann, bob, other := dial(t, s.addr), dial(t, s.addr), dial(t, s.addr)
 		ann.hello(g.Ann)
 		g.Bob = bob.hello("")
@@ -252,6 +285,7 @@ func makeGolden(t *testing.T) {
 		other.waiting("proxies", 3)
 		cancelled(t, ann, taken)
 		other.waiting("proxies", 2)
+		g.Sales.sellMore(ann, bob, other)
 		if err := os.RemoveAll(golden); err != nil {
 			t.Fatal(err)
 		}
@@ -266,8 +300,8 @@ func makeGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	read := readGolden(t)
-	read.Ann, read.Bob, read.First, read.Second = g.Ann, g.Bob, g.First, g.Second
+	read := readGolden(t, golden)
+	read.Ann, read.Bob, read.First, read.Second, read.Sales = g.Ann, g.Bob, g.First, g.Second, g.Sales
 	if err := os.WriteFile(golden+".json", goldenText(t, read), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -226,7 +226,7 @@ func TestBadHoldsAndSlots(t *testing.T) {
 		{"hold.create", `{"pool":"hall","seats":["A2"],"onDisconnect":"dirty"}`, "bad_payload", "dirty"},
 		{"hold.create", `{"pool":"leases","qty":1}`, "bad_payload", "pool leases is of kind lease"},
 		{"hold.create", `{"pool":"rooms","qty":1}`, "bad_payload", "say from when to when"},
-		{"hold.confirm", holding(h, `,"seats":[]`), "bad_payload", "no seats are named"},
+		{"hold.confirm", holding(h, `,"seats":[]`), "bad_payload", "no items are named"},
 		{"hold.confirm", holding(h, `,"seats":["A2"]`), "not_found", `no item "A2"`},
 		{"hold.confirm", holding(h, `,"seats":["A1","A1"]`), "bad_payload", "named twice"},
 		{"hold.confirm", holding(h, `,"seats":[{"id":"A1","qty":2}]`), "bad_payload", "not 2"},
