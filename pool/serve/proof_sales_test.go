@@ -136,10 +136,8 @@ func settle[T any](s said, had, unsure, gone *[]T, of func(T) bool) {
 func (c *client) checkPossessions(p possessions) {
 	expect := func(a *ask, codes ...string) {
 		r := c.call(a)
-		for _, code := range codes {
-			if r.code == code {
-				return
-			}
+		if slices.Contains(codes, r.code) {
+			return
 		}
 		c.h.t.Errorf("client %d: %s %s: %q, want %q", c.id, a.typ, a.payload, r.code, codes)
 	}
