@@ -79,44 +79,42 @@ func BenchmarkBestOf20000(b *testing.B) {
 	}
 }
 
-// BenchmarkBook: an op is a booking of an hour of a room, and the end of an older one, among n bookings.
+// BenchmarkBook: an op is the end of a booking, any of n, and a booking of ten minutes that are free, of the same room or
+// another: half of the time is booked.
 func BenchmarkBook(b *testing.B) {
-	const hour = 3_600_000
+	const slot = 600_000
 	for _, rooms := range []int{1, 100} {
 		for _, n := range sizes {
 			b.Run(fmt.Sprintf("rooms=%d/bookings=%d", rooms, n), func(b *testing.B) {
-				m := pool.New(pool.Config{})
-				var r pool.Reply
-				m.Decide(1, &pool.Configure{Pools: []pool.Spec{{Name: "p", Kind: pool.Calendar, HorizonMs: 1 << 40}}}, &r)
+				d := decider{b: b, m: pool.New(pool.Config{})}
+				d.do(&pool.Configure{Pools: []pool.Spec{{Name: "p", Kind: pool.Calendar, HorizonMs: 1 << 41}}})
 				items := make([]pool.ItemSpec, rooms)
 				for i := range items {
 					items[i].ID = fmt.Sprint(i)
 				}
-				m.Decide(1, &pool.Fill{Pool: "p", Items: items}, &r)
-				d := decider{b: b, m: m}
-				hours := max(2, 2*n/rooms) // of which half are booked
+				d.do(&pool.Fill{Pool: "p", Items: items})
 				rng := rand.New(rand.NewPCG(1, 1))
-				book := func() (pool.Reply, bool) {
-					at := int64(1+rng.IntN(hours)) * hour
-					d.m.Decide(1000, &pool.Book{Want: pool.Want{Pool: "p", IDs: []string{items[rng.IntN(rooms)].ID}, Spans: []pool.Span{{Start: at, End: at + hour}}}}, &d.r)
-					if d.n++; d.n%256 == 0 {
-						d.m.TakeChunk()
-					}
-					return d.r, d.r.Err == nil
+				free := rng.Perm(2 * n) // room and slot
+				book := func(at int) pool.Reply {
+					start := int64(1+at/rooms) * slot
+					d.do(&pool.Book{Want: pool.Want{Pool: "p", IDs: []string{items[at%rooms].ID}, Spans: []pool.Span{{Start: start, End: start + slot}}}})
+					return d.r
 				}
-				var booked []pool.Reply
-				for len(booked) < n {
-					if r, ok := book(); ok {
-						booked = append(booked, r)
-					}
+				type booking struct {
+					pool.Reply
+					at int
 				}
+				booked := make([]booking, n)
+				for i := range booked {
+					booked[i] = booking{book(free[n+i]), free[n+i]}
+				}
+				free = free[:n]
 				b.ReportAllocs()
 				for b.Loop() {
-					i := rng.IntN(len(booked))
+					i, j := rng.IntN(n), rng.IntN(n)
 					d.do(&pool.Cancel{Grant: booked[i].Grant, Token: booked[i].Token})
-					for ok := false; !ok; {
-						booked[i], ok = book()
-					}
+					free[j], booked[i].at = booked[i].at, free[j]
+					booked[i].Reply = book(booked[i].at)
 				}
 			})
 		}
