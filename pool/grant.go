@@ -77,6 +77,14 @@ func onDisconnectOf(code byte) OnDisconnect {
 
 func (g *grant) rec() *rec { return &g.record }
 
+// name is what its holder calls it.
+func (g *grant) name() string {
+	if g.firm && g.kind == Stock {
+		return "sale"
+	}
+	return g.kind.grantName()
+}
+
 func (g *grant) key(e *enc) {
 	e.byte(recGrant)
 	e.uint(g.id)

@@ -231,12 +231,12 @@ func (g *grant) choose(to []part, refs []ItemRef, done string, which func(*part)
 			}
 		}
 		if len(to) == 0 {
-			return to, &Error{Conflict, fmt.Sprintf("%s %d has nothing that can be %s", g.kind.grantName(), g.id, done)}
+			return to, &Error{Conflict, fmt.Sprintf("%s %d has nothing that can be %s", g.name(), g.id, done)}
 		}
 		return to, nil
 	}
 	if len(refs) == 0 {
-		return to, &Error{BadPayload, fmt.Sprintf("no items are named that are to be %s: leave items out for all of %s %d", done, g.kind.grantName(), g.id)}
+		return to, &Error{BadPayload, fmt.Sprintf("no items are named that are to be %s: leave items out for all of %s %d", done, g.name(), g.id)}
 	}
 	for _, ref := range refs {
 		i := slices.IndexFunc(g.parts, func(p part) bool {
@@ -244,9 +244,9 @@ func (g *grant) choose(to []part, refs []ItemRef, done string, which func(*part)
 		})
 		switch {
 		case i < 0:
-			return to, &Error{NotFound, fmt.Sprintf("%s %d has no %s that can be %s", g.kind.grantName(), g.id, ref, done)}
+			return to, &Error{NotFound, fmt.Sprintf("%s %d has no %s that can be %s", g.name(), g.id, ref, done)}
 		case ref.Units < 0 || ref.Units > g.parts[i].units || ref.Units != 0 && g.parts[i].span != nil && ref.Units != g.parts[i].units:
-			return to, &Error{BadPayload, fmt.Sprintf("%s %d has %d of %s, not %d", g.kind.grantName(), g.id, g.parts[i].units, ref, ref.Units)}
+			return to, &Error{BadPayload, fmt.Sprintf("%s %d has %d of %s, not %d", g.name(), g.id, g.parts[i].units, ref, ref.Units)}
 		case slices.ContainsFunc(to, func(p part) bool { return p.item == g.parts[i].item && p.span == g.parts[i].span }):
 			return to, &Error{BadPayload, fmt.Sprintf("%s is named twice", ref)}
 		}

@@ -151,7 +151,7 @@ func (d *demo) prepare(ctx context.Context, t terminal) (*seatList, error) {
 	switch {
 	case others > 0:
 		return nil, fmt.Errorf("%d of the %d seats of pool %s are sold, held or withheld, and not by a demo: "+
-			"make them available, or name another pool (--pool)", others, len(list.Items), d.pool)
+			"kassa pool ls tells whose: void, refund or release them (item.set for withheld ones), or name another pool (--pool)", others, len(list.Items), d.pool)
 	case mine > 0:
 		return nil, fmt.Errorf("%d of the %d seats of pool %s were bought by an earlier demo: "+
 			"kassa demo --reset refunds them, and begins anew", mine, len(list.Items), d.pool)

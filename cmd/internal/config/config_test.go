@@ -230,7 +230,7 @@ func TestExample(t *testing.T) {
 		kind              pool.Kind
 		items             int
 	}{{"proxies", "proxy-01", "proxy-50", "", 50}, {"phones", "pixel-1", "iphone-1", "", 3}, {"cinema", "A1", "L20", pool.Stock, 240}, {"rooms", "room-1", "room-6", pool.Calendar, 6}}
-	if len(c.Pools) != len(want) || len(c.Verbs) != 2 {
+	if len(c.Pools) != len(want) || len(c.Verbs) != 4 {
 		t.Fatalf("%d pools, %d verbs", len(c.Pools), len(c.Verbs))
 	}
 	for i, w := range want {
