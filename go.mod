@@ -11,8 +11,8 @@ require (
 	github.com/joho/godotenv v1.5.1
 	github.com/panjf2000/gnet/v2 v2.10.0
 	github.com/spf13/pflag v1.0.10
-	github.com/valyala/bytebufferpool v1.0.0
 	github.com/teambition/rrule-go v1.8.2
+	github.com/valyala/bytebufferpool v1.0.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/sys v0.30.0
 	pgregory.net/rapid v1.3.0

@@ -49,7 +49,7 @@ type resolved struct {
 	spans   []Span
 }
 
-// put appends what a request has that is not for leases, as the last of what it is put to.
+// putMore appends what a request has that is not for leases, as the last of what it is put to.
 func (r *request) putMore(e *enc) {
 	plain := r.kind == Lease
 	for i := range r.wants {
@@ -373,6 +373,8 @@ func (m *Machine) resolveWant(w *Want) (resolved, *Error) {
 		return bad(NoMatch, "%d %s are wanted, pool %s has %d: waiting would not help", r.count, what, p.name, units)
 	case r.best != "" && p.hall.Len() == 0:
 		return bad(BadPayload, "the seats of pool %s have no places: there are no best ones; ask for a number of them, or name them", p.name)
+	case r.best == Split && seated(r.classes) < r.count:
+		return bad(NoMatch, "%d best seats are wanted, pool %s has places for %d of the %s: waiting would not help", r.count, p.name, seated(r.classes), what)
 	case r.best == Together && !p.hall.Fits(r.groups(nil), r.count):
 		return bad(NoMatch, "pool %s has nowhere %d %s side by side: waiting would not help; with split they may be apart", p.name, r.count, what)
 	}

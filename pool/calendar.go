@@ -61,8 +61,8 @@ func (it *item) leftAt(s Span) int64 { return int64(it.quantity) - it.times.Peak
 // checkSpans says which of some times can not be booked in a pool, whatever is booked there. They get its set-up and clean-up.
 func (m *Machine) checkSpans(p *pool, spans []Span) *Error {
 	bad := func(format string, args ...any) *Error { return &Error{InvalidInterval, fmt.Sprintf(format, args...)} }
-	if len(spans) > spansMax {
-		return &Error{BadPayload, fmt.Sprintf("%d times are too many for one booking: %d at most", len(spans), spansMax)}
+	if len(spans) > SpansMax {
+		return &Error{BadPayload, fmt.Sprintf("%d times are too many for one booking: %d at most", len(spans), SpansMax)}
 	}
 	for i := range spans {
 		s := &spans[i]
@@ -87,8 +87,9 @@ func (m *Machine) checkSpans(p *pool, spans []Span) *Error {
 	return nil
 }
 
-// candidates calls fn for the items that a want is for, in the pool's order, until it returns false.
-func (r *resolved) candidates(fn func(*item) bool) {
+// candidates calls fn for the items that a want is for, in the pool's order, until it returns false: those that leave only
+// when told so.
+func (r *resolved) candidates(leaving bool, fn func(*item) bool) {
 	if r.ids != nil {
 		for _, it := range r.ids {
 			if !fn(it) {
@@ -97,8 +98,16 @@ func (r *resolved) candidates(fn func(*item) bool) {
 		}
 		return
 	}
+	for _, c := range r.classes {
+		c.marked = true
+	}
+	defer func() {
+		for _, c := range r.classes {
+			c.marked = false
+		}
+	}()
 	for _, at := range r.pool.order {
-		if it := at.item; it != nil && !it.draining && (r.text == "" || slices.Contains(r.classes, it.class)) && !fn(it) {
+		if it := at.item; it != nil && (leaving || !it.draining) && it.class.marked && !fn(it) {
 			return
 		}
 	}
@@ -107,7 +116,7 @@ func (r *resolved) candidates(fn func(*item) bool) {
 // fitsCapacity says why what is wanted of a calendar can not be had, even where nothing is booked.
 func (r *resolved) fitsCapacity() *Error {
 	rooms, most := 0, 0
-	r.candidates(func(it *item) bool {
+	r.candidates(false, func(it *item) bool {
 		rooms++
 		if r.ids != nil && most > 0 {
 			most = min(most, int(it.quantity))
@@ -146,7 +155,7 @@ func pickTimes(picks []part, w *resolved) ([]part, bool) {
 			picks = append(picks, part{it, int64(w.count), newSpan(s)})
 		}
 	}
-	w.candidates(func(it *item) bool {
+	w.candidates(false, func(it *item) bool {
 		free := !it.picked && w.freeFor(it)
 		if free {
 			pick(it)
@@ -163,7 +172,7 @@ func pickTimes(picks []part, w *resolved) ([]part, bool) {
 
 // rooms returns how many items match, and how many of these are free for all that is wanted.
 func (r *resolved) rooms() (match, free int) {
-	r.candidates(func(it *item) bool {
+	r.candidates(false, func(it *item) bool {
 		match++
 		if r.freeFor(it) {
 			free++
@@ -182,7 +191,7 @@ func (r *resolved) inTheWay() (text string) {
 	case r.ids == nil && match > 1:
 		return fmt.Sprintf("of %d matching items of pool %s none is free at all the times wanted", match, r.pool.name)
 	}
-	r.candidates(func(it *item) bool {
+	r.candidates(false, func(it *item) bool {
 		for _, s := range r.spans {
 			if text == "" && it.leftAt(s) < int64(r.count) {
 				text = fmt.Sprintf("item %q of pool %s is not free %s%s", it.id, r.pool.name, s, it.bookedAt(s))
@@ -309,7 +318,7 @@ func (r *resolved) choose() (items []*item, skipped []int) {
 		slices.Sort(skipped)
 		return r.ids, slices.Compact(skipped)
 	}
-	r.candidates(func(it *item) bool {
+	r.candidates(false, func(it *item) bool {
 		if int(it.quantity) < r.count {
 			return true
 		}
@@ -434,6 +443,8 @@ func (m *Machine) targets(c *Move, g *grant, parts []part) ([]part, *Error) {
 	for i, old := range parts {
 		if i == 0 || old.span.Start != parts[i-1].span.Start {
 			n++
+		} else if c.Spans != nil && old.span.End != parts[i-1].span.End {
+			return nil, &Error{Conflict, fmt.Sprintf("booking %d has times that begin together, %d, and end apart: move one item at a time, by booking it anew", g.id, old.span.Start)}
 		}
 		to[i] = part{item: old.item, units: old.units}
 		if room != nil {
@@ -452,11 +463,15 @@ func (m *Machine) targets(c *Move, g *grant, parts []part) ([]part, *Error) {
 	case same:
 		return nil, &Error{InvalidInterval, "that is where it is already: nothing is to be moved"}
 	}
+	moving := make(map[*span]bool, len(parts))
+	for i := range parts {
+		moving[parts[i].span] = true
+	}
+	stays := slices.DeleteFunc(slices.Clone(g.parts), func(p part) bool { return p.span == nil || moving[p.span] })
 	for i := range to { // also against what of the booking stays
-		for j := range g.parts {
-			x := &g.parts[j]
-			stays := !slices.ContainsFunc(parts, func(p part) bool { return p.span == x.span })
-			if stays && x.item == to[i].item && x.span.begin() < to[i].span.end() && to[i].span.begin() < x.span.end() {
+		for j := range stays {
+			x := &stays[j]
+			if x.item == to[i].item && x.span.begin() < to[i].span.end() && to[i].span.begin() < x.span.end() {
 				return nil, &Error{Conflict, fmt.Sprintf("%s of the same booking is in the way of %s", x.span.Span, to[i].span.Span)}
 			}
 		}

@@ -229,6 +229,13 @@ func (o *calendars) move(c *pool.Move) cReply {
 	if code != "" {
 		return refused(code)
 	}
+	for n, i := range at {
+		if x := g.parts[i].span; n > 0 && c.Spans != nil {
+			if y := g.parts[at[n-1]].span; x.Start == y.Start && x.End != y.End {
+				return refused(pool.Conflict) // one new time can not be both
+			}
+		}
+	}
 	var distinct []int64
 	for _, i := range at {
 		distinct = append(distinct, g.parts[i].span.Start)

@@ -4,7 +4,7 @@ import (
 	"fmt"
 )
 
-// Fill adds items to a pool. Those that it has already get the new labels and attrs, and stay if they were to leave.
+// Fill adds items to a pool. Those that it has already get the new labels, attrs, quantity and place, and stay if they were to leave.
 type Fill struct {
 	Pool       string
 	Items      []ItemSpec // FillMax at most
@@ -68,7 +68,7 @@ func (c *Fill) decide(m *Machine, r *Reply) {
 			return
 		}
 	}
-	if rooms := len(p.items) + len(c.Items); p.spec.Kind == Calendar && rooms > RoomsMax && len(p.items) < rooms {
+	if rooms := len(p.items) + len(c.Items); p.spec.Kind == Calendar && rooms > RoomsMax {
 		n := len(p.items)
 		for i := range c.Items {
 			if p.items[c.Items[i].ID] == nil {

@@ -20,6 +20,8 @@ type class struct {
 	live      int     // items in it
 	units     int64   // of those that do not leave
 	available int64   // of these, free ones
+	seated    int     // items that have a place, and do not leave
+	marked    bool    // by the selection that is being gone through
 
 	bits  [][]uint64 // the free slots: bits[0] has a bit for each slot, bits[n+1] one for each word of bits[n] that is not 0
 	dense []*item    // the free items in no order, for Random
@@ -47,12 +49,18 @@ func (c *class) join(it *item) {
 func (c *class) seatAt(it *item) {
 	if it.row != 0 {
 		c.pool.hall.Add(c.groupOf(it), it.row, it.col, it)
+		if !it.draining {
+			c.seated++
+		}
 	}
 }
 
 func (c *class) unseat(it *item) {
 	if it.row != 0 {
 		c.pool.hall.Remove(c.groupOf(it), it.row, it.col)
+		if !it.draining {
+			c.seated--
+		}
 	}
 }
 

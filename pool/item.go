@@ -2,6 +2,7 @@ package pool
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -227,12 +228,15 @@ func (it *item) status() string {
 	case it.grant != nil:
 		return "leased"
 	case it.state == ready && kind == Stock:
-		if it.available() == 0 && it.counter != nil && it.counter.held == 0 {
-			return "sold"
-		} else if it.available() == 0 {
+		switch c := it.counter; {
+		case c == nil || it.left(nil) > 0:
+			return "available"
+		case c.held > 0:
 			return "held"
+		case c.sold > 0:
+			return "sold"
 		}
-		return "available"
+		return withheld.String()
 	case kind == Calendar:
 		return "open"
 	}
@@ -340,8 +344,11 @@ func (s Selector) check() error {
 		if err := checkName("the name of a label in select", t.Name, LabelBytesMax); err != nil {
 			return err
 		}
-		if len(t.Values) == 0 {
+		switch {
+		case len(t.Values) == 0:
 			return &Error{BadPayload, "select: label " + t.Name + " has no value that would do"}
+		case len(t.Values) > ValuesMax:
+			return &Error{BadPayload, fmt.Sprintf("select: label %s has %d values, %d at most are allowed", t.Name, len(t.Values), ValuesMax)}
 		}
 		for _, v := range t.Values {
 			if v == "" {

@@ -47,9 +47,11 @@ func (c *Renew) decide(m *Machine, r *Reply) {
 	ttl := g.ttlMs
 	if c.TTLMs != nil {
 		ttl = *c.TTLMs
-		for _, p := range g.parts {
-			if r.Err = checkTTL(ttl, p.item.pool); r.Err != nil {
-				return
+		for i := range g.parts {
+			if p := &g.parts[i]; g.temporary(p) {
+				if r.Err = checkTTL(ttl, p.item.pool); r.Err != nil {
+					return
+				}
 			}
 		}
 	}
@@ -90,6 +92,9 @@ func (m *Machine) grantOf(kind Kind, id, token uint64, poolName, itemID string, 
 		return nil
 	case it.sold():
 		r.fail(AlreadyResolved, "item %q of pool %s is sold: nobody holds it for a time any more", itemID, poolName)
+		return nil
+	case it.counter != nil:
+		r.fail(Conflict, "item %q of pool %s has a quantity, of which many may hold some: name the hold", itemID, poolName)
 		return nil
 	case it.grant == nil || it.grant.expiresAt <= m.now:
 		r.fail(Conflict, "nobody holds item %q of pool %s: it is %s", itemID, poolName, it.status())

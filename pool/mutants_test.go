@@ -82,10 +82,10 @@ func TestMutants(t *testing.T) {
 		{"a move that fails gives the old time up", "calendar.go", "		from[i].item.times.Add(&from[i].span.entry)\n", "		if err == nil {\n			from[i].item.times.Add(&from[i].span.entry)\n		}\n", "^TestMove$"},
 		{"half of a series is moved", "calendar.go", "	from := slices.Clone(parts)\n", "	parts, to = parts[:(len(parts)+1)/2], to[:(len(to)+1)/2]\n	from := slices.Clone(parts)\n", "^TestMoveASeries$"},
 		{"a move looks at the first time only", "calendar.go", "n < len(to) && err == nil; n++", "n < 1 && err == nil; n++", "^TestMoveASeries$"},
-		{"a booking overlaps itself", "calendar.go", "stays && x.item == to[i].item", "stays && x.item == to[i].item && x.item.quantity == 1", "^TestCalendarModel$"},
+		{"a booking overlaps itself", "calendar.go", "if x.item == to[i].item", "if x.item == to[i].item && x.item.quantity == 1", "^TestCalendarModel$"},
 		{"nobody is served what has moved away", "calendar.go", "	m.serveParts(from)\n", "", "^TestWaitingForATime$"},
 		{"a room stays that its last booking has left", "calendar.go", "it := from[i].item; it.draining &&", "it := from[i].item; it.draining && false &&", "^TestADrainedRoom$"},
-		{"a room that is leaving is booked", "calendar.go", "it != nil && !it.draining && (r.text", "it != nil && (r.text", "^TestADrainedRoom$"},
+		{"a room that is leaving is booked", "calendar.go", "it != nil && (leaving || !it.draining)", "it != nil", "^TestADrainedRoom$"},
 		{"one is cancelled, and all are", "calendar.go", "p.span != nil && (a.Start == nil ||", "p.span != nil && (a.Start != nil || a.Start == nil ||", "^TestCancel$"},
 		{"following means the others, too", "calendar.go", "a.Following && p.span.Start > *a.Start", "a.Following && p.span.Start != *a.Start", "^TestCancel$"},
 		{"following does not mean the first", "calendar.go", "p.span.Start == *a.Start ||", "p.span.Start == *a.Start && !a.Following ||", "^TestCancel$"},
@@ -106,6 +106,6 @@ func TestMutants(t *testing.T) {
 		{"a new room is nobody's", "serve.go", "	if it.times != nil {\n		m.lookAgainAside(p)\n", "	if it.times != nil {\n", "^TestWaitingForARoom$"},
 		{"a wait has the set-up that its client says", "wait.go", "w.Spans[j].SetupMs, w.Spans[j].CleanupMs = 0, 0", "_ = j", "^TestWaitingForATime$"},
 		{"nobody is served what needs less clean-up", "configure.go", "m.lookAgainAside(m.byName[s.Name])", "_ = s", "^TestWaitingForARoom$"},
-		{"a page of what is booked leaves some out", "times.go", "if e.Start < from ||", "if s.Span.Start < from ||", "^TestCalendarModel$"},
+		{"a page of what is booked leaves some out", "times.go", "if e.Start < from.at ||", "if s.Span.Start < from.at ||", "^TestCalendarModel$"},
 	}, "-rapid.checks=300", "-rapid.shrinktime=0s")
 }

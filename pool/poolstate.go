@@ -224,6 +224,14 @@ func capacity(classes []*class) (units, free int) {
 	return units, free
 }
 
+// seated returns how many items of the classes have a place.
+func seated(classes []*class) (n int) {
+	for _, c := range classes {
+		n += c.seated
+	}
+	return n
+}
+
 // enough reports whether n units of the classes are free.
 func enough(classes []*class, n int) bool {
 	for _, c := range classes {

@@ -120,11 +120,12 @@ const (
 	AttrsBytesMax  = 64 << 10 // of an item
 	OwnerBytesMax  = 256
 	ClassesMax     = 1024 // different sets of labels in a pool; what tells every item from any other belongs in its attrs
+	ValuesMax      = 256  // of a label, in a selector
 	WantsMax       = 16   // pools, or selections from them, in one request
 	ItemsPerLease  = 1024
 	FillMax        = 10_000 // items in one Fill or Drain
 	linesMax       = 1024   // different selectors that are waited for in a pool
-	complexMax     = 1024   // waits for several pools, or for several items by ID
+	complexMax     = 1024   // waits for several pools, for several items by ID, or for times
 	sessionWaits   = 4096   // waits of one session
 	dayMs          = int64(24 * 3600 * 1000)
 	durationMaxMs  = 366 * dayMs
@@ -136,7 +137,7 @@ const (
 	RoomsMax     = 4096           // items of a calendar
 	bestMax      = 100            // best seats in one request
 	bestLinesMax = 64             // different selections of best seats that are waited for in a pool
-	spansMax     = 512            // times that one request books
+	SpansMax     = 512            // times that one request books
 )
 
 // withDefaults returns s with its zero fields filled in, or what is wrong with it.
@@ -188,6 +189,8 @@ func (s Spec) withDefaults() (Spec, error) {
 		return bad("onExpiry and quarantineAfter are for pools of kind lease")
 	case s.Kind != Lease && s.OnDisconnect == ReleaseDirtyOnEnd:
 		return bad("onDisconnect is dirty, which is for pools of kind lease")
+	case s.Kind == Calendar && s.Strategy != First:
+		return bad("strategy is for pools of kind lease or stock: of a calendar the first that is free is taken")
 	case s.Kind != Stock && (s.FocusRow != 0 || s.FocusCol != 0):
 		return bad("focus is for pools of kind stock")
 	case s.Kind != Calendar && (s.SetupMs != 0 || s.CleanupMs != 0 || s.SlotMaxMs != 0 || s.HorizonMs != 0 || s.KeepMs != 0):

@@ -219,7 +219,7 @@ func (m *Machine) firmly(kind Kind, id, token uint64, r *Reply) *grant {
 	case g == nil && (id == 0 || id > m.rev):
 		r.fail(NotFound, "there is no %s %d, and never was", name, id)
 	case g == nil:
-		r.fail(AlreadyResolved, "%s %d is over: nothing of it is left", name, id)
+		r.fail(AlreadyResolved, "%s %d is over, or never was confirmed: nothing of it is left", name, id)
 	case g.token != token:
 		r.fail(StaleToken, "%d is not the token of %s %d", token, name, id)
 	case !g.firm && kind == Stock:

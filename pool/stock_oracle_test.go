@@ -235,6 +235,8 @@ func (o *till) refusals(wants []pool.Want) map[pool.Code]bool {
 			codes[pool.NoMatch] = true
 		case w.Best != "" && !placed:
 			codes[pool.BadPayload] = true
+		case w.Best == pool.Split && int64(len(p.seats(w, false))) < n:
+			codes[pool.NoMatch] = true
 		case w.Best == pool.Together && len(windows(p.seats(w, false), n)) == 0:
 			codes[pool.NoMatch] = true
 		}

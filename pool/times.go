@@ -1,10 +1,9 @@
 package pool
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 )
 
 // What follows looks at calendars. It sees what was decided, durable or not.
@@ -37,9 +36,16 @@ type Booked struct {
 // timesSteps is how many stretches of time, and items, one query looks at.
 const timesSteps = 20_000
 
-// each calls fn for the items that a query is about, in the pool's order, from the one that its cursor says, with the time
-// before which a former page has told of it. Fn returns that for the next page, and false to end this one.
-func (m *Machine) each(q *TimesQuery, fn func(it *item, from int64) (next int64, goOn bool)) (cursor string, err error) {
+// page is where one begins: at an item, and with what of it begins at a time, as a grant.
+type page struct {
+	ordinal uint64
+	at      int64
+	id      uint64
+}
+
+// each calls fn for the items that a query is about, in the pool's order, from the one that its cursor says, with what a
+// former page has told of it. Fn returns that for the next page, and false to end this one.
+func (m *Machine) each(q *TimesQuery, steps *int, fn func(it *item, from page) (next page, goOn bool)) (cursor string, err error) {
 	p := m.byName[q.Pool]
 	switch {
 	case p == nil:
@@ -50,39 +56,43 @@ func (m *Machine) each(q *TimesQuery, fn func(it *item, from int64) (next int64,
 		return "", &Error{InvalidInterval, fmt.Sprintf("from %d to %d is no time: want an end after the start", q.From, q.To)}
 	case len(q.IDs) > 0 && len(q.Select) > 0:
 		return "", &Error{BadPayload, "select and ids can not both be given"}
+	case len(q.IDs) > ItemsPerLease || len(q.Select) > LabelsMax:
+		return "", &Error{BadPayload, fmt.Sprintf("%d ids, or a selection by %d labels, are too many: %d and %d at most", len(q.IDs), len(q.Select), ItemsPerLease, LabelsMax)}
 	}
 	if err := q.Select.check(); err != nil {
 		return "", err
 	}
+	r := resolved{pool: p, text: q.Select.text()}
+	named := make(map[*item]bool, len(q.IDs))
 	for _, id := range q.IDs {
 		if p.items[id] == nil {
 			return "", &Error{NotFound, fmt.Sprintf("pool %s has no item %.280q", p.name, id)}
 		}
+		named[p.items[id]] = true
 	}
-	ordinal, from := uint64(0), int64(-timeMax)
+	from := page{at: -timeMax}
 	if q.Cursor != "" {
-		at, when, _ := strings.Cut(q.Cursor, ".")
-		var bad *Error
-		if ordinal, bad = cursorAt(at); bad == nil {
-			from, err = strconv.ParseInt(when, 10, 64)
-		}
-		if bad != nil || err != nil {
+		if _, err := fmt.Sscanf(q.Cursor, "%d.%d.%d", &from.ordinal, &from.at, &from.id); err != nil || from.at < -timeMax || from.at > timeMax {
 			return "", &Error{BadPayload, fmt.Sprintf("cursor is %.64q, which is none that a reply gave", q.Cursor)}
 		}
 	}
-	for _, at := range p.order[p.place(ordinal):] {
-		it := at.item
-		if it == nil || len(q.IDs) > 0 && !slices.Contains(q.IDs, it.id) || !q.Select.matches(it.class.labels) {
-			continue
+	r.classes = p.match(q.Select, r.text)
+	first := from.ordinal
+	r.candidates(true, func(it *item) bool {
+		if it.ordinal < first || len(named) > 0 && !named[it] {
+			return true
 		}
-		if at.ordinal != ordinal {
-			from = -timeMax
+		if it.ordinal != first {
+			from = page{at: -timeMax}
 		}
-		if next, goOn := fn(it, from); !goOn {
-			return fmt.Sprintf("%d.%d", at.ordinal, next), nil
+		*steps--
+		next, goOn := fn(it, from)
+		if !goOn {
+			cursor = fmt.Sprintf("%d.%d.%d", it.ordinal, next.at, next.id)
 		}
-	}
-	return "", nil
+		return goOn
+	})
+	return cursor, nil
 }
 
 // Free returns times that are free, by item and time, each as long as can be, and the cursor of the next page; empty: there
@@ -99,28 +109,28 @@ func (m *Machine) Free(q TimesQuery) (free []Given, cursor string, err error) {
 		q.Open = []Span{{Start: q.From, End: q.To}}
 	}
 	steps := timesSteps
-	cursor, err = m.each(&q, func(it *item, from int64) (int64, bool) {
-		if steps--; it.draining || q.Units > int64(it.quantity) {
-			return 0, true
+	cursor, err = m.each(&q, &steps, func(it *item, from page) (page, bool) {
+		if it.draining || q.Units > int64(it.quantity) {
+			return page{}, true
 		}
 		setup, cleanup := p.spec.SetupMs, p.spec.CleanupMs
 		for _, open := range q.Open {
 			// Set-up and clean-up may be outside of the opening hours.
-			at, end := max(open.Start, from)-setup, open.End+cleanup
+			at, end := max(open.Start, from.at)-setup, open.End+cleanup
 			for end-at >= setup+q.LengthMs+cleanup {
 				begin, until, ok := it.times.Free(at, end, setup+q.LengthMs+cleanup, q.Units, int64(it.quantity), &steps)
 				if !ok && begin >= end {
 					break
 				}
 				if ok && len(free) == q.Limit || !ok {
-					return begin + setup, false
+					return page{at: begin + setup}, false
 				}
 				free = append(free, Given{Pool: p.name, ID: it.id, Labels: it.class.text, Attrs: it.attrs, Units: 1,
 					Span: Span{Start: begin + setup, End: until - cleanup}})
 				at = until
 			}
 		}
-		return timeMax, steps > 0
+		return page{at: timeMax}, steps > 0
 	})
 	return free, cursor, err
 }
@@ -129,43 +139,48 @@ func (m *Machine) Free(q TimesQuery) (free []Given, cursor string, err error) {
 // and the cursor of the next page; empty: there is none.
 func (m *Machine) Booked(q TimesQuery) (booked []Booked, cursor string, err error) {
 	steps := timesSteps
-	cursor, err = m.each(&q, func(it *item, from int64) (int64, bool) {
-		first, last := len(booked), int64(0)
-		for e := range it.times.Overlapping(max(from, q.From), q.To) {
+	cursor, err = m.each(&q, &steps, func(it *item, from page) (page, bool) {
+		for e := range it.times.Overlapping(max(from.at, q.From), q.To) {
 			s := e.Value
-			if e.Start < from || s.End <= q.From || s.Start >= q.To { // of the page before; only its set-up or clean-up is within
+			if e.Start < from.at || e.Start == from.at && e.ID < from.id {
+				continue // of a page before
+			}
+			if len(booked) >= q.Limit || steps <= 0 {
+				return page{at: e.Start, id: e.ID}, false
+			}
+			if steps--; s.End <= q.From || s.Start >= q.To { // only its set-up or clean-up is within
 				continue
 			}
-			// What begins at the same time is never parted: where a page begins is a time.
-			if n := len(booked); n >= q.Limit && (n == first || e.Start > last) {
-				return e.Start, false
-			}
-			last = e.Start
-			steps--
 			g := s.grant
 			booked = append(booked, Booked{ID: it.id, Span: s.Span, Units: e.Units, Grant: g.id, Client: g.client, Owner: g.owner})
 			if !g.firm {
 				booked[len(booked)-1].ExpiresAt = g.expiresAt
 			}
 		}
-		steps--
-		return timeMax, steps > 0
+		return page{at: timeMax}, steps > 0
 	})
 	return booked, cursor, err
 }
 
-// Times returns the pool of a booking, and its times, in order, each once; empty: there is no such booking.
-func (m *Machine) Times(grant uint64) (poolName string, times []Span) {
+// Time is a time that a booking has in a pool.
+type Time struct {
+	Pool string
+	Span Span
+}
+
+// Times returns the times of a booking, in order, each once in a pool; empty: there is no such booking.
+func (m *Machine) Times(grant uint64) (times []Time) {
 	g := m.grants[grant]
 	if g == nil {
-		return "", nil
+		return nil
 	}
 	for _, p := range g.parts {
 		if p.span != nil {
-			poolName = p.item.pool.name
-			times = append(times, p.span.Span)
+			times = append(times, Time{p.item.pool.name, p.span.Span})
 		}
 	}
-	slices.SortFunc(times, func(a, b Span) int { return compare(uint64(a.Start), uint64(b.Start)) })
-	return poolName, slices.CompactFunc(times, func(a, b Span) bool { return a.Start == b.Start })
+	slices.SortFunc(times, func(a, b Time) int {
+		return cmp.Or(cmp.Compare(a.Span.Start, b.Span.Start), cmp.Compare(a.Pool, b.Pool))
+	})
+	return slices.CompactFunc(times, func(a, b Time) bool { return a.Span.Start == b.Span.Start && a.Pool == b.Pool })
 }

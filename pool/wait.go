@@ -114,6 +114,9 @@ func (m *Machine) whyNot(wants []resolved) string {
 			if free < w.count {
 				return fmt.Sprintf("of %d matching items of pool %s %d are free, %d are wanted", units, w.pool.name, free, w.count)
 			}
+			if w.best == Split {
+				return fmt.Sprintf("of %d free matching items of pool %s not %d have a place", free, w.pool.name, w.count)
+			}
 			if w.best != "" {
 				return fmt.Sprintf("of %d free matching items of pool %s no %d are side by side", free, w.pool.name, w.count)
 			}

@@ -20,9 +20,6 @@ type place struct {
 	hours *when.Hours
 }
 
-// spansMax is how many times a recurrence may have.
-const spansMax = 512
-
 // zone returns the zone that a request says, else the pool's.
 func (ps places) zone(poolName, name string) (*time.Location, error) {
 	if name != "" {
@@ -61,7 +58,7 @@ func (ps places) spans(poolName string, start, end *wire.Moment, zoneName, rrule
 	}
 	slots := []when.Slot{first}
 	if rrule != "" {
-		if slots, err = when.Expand(rrule, first, zone, nil, spansMax); err != nil {
+		if slots, err = when.Expand(rrule, first, zone, nil, pool.SpansMax); err != nil {
 			return nil, err
 		}
 	}
@@ -149,11 +146,21 @@ func which(m *wire.Moment, following bool, zone *time.Location) (pool.At, error)
 	return pool.At{Start: &ms, Following: following}, err
 }
 
+// zoneOf returns the zone that a request about a booking says, else that of its pools, which must be one then.
+func (p *poolsLoop) zoneOf(times []pool.Time, name string) (*time.Location, error) {
+	poolName := ""
+	for i, t := range times {
+		if poolName = t.Pool; i > 0 && name == "" && p.s.places[t.Pool].zone.String() != p.s.places[times[0].Pool].zone.String() {
+			return nil, codec.NewError(codec.BadPayload, "the booking is in pools of several zones: say which zone is meant")
+		}
+	}
+	return p.s.places.zone(poolName, name)
+}
+
 // planCancel says in UTC what a request says by the clocks of the booking's pool.
 func (p *poolsLoop) planCancel(o *op, c *pool.Cancel) {
 	ask := o.ask.(*wire.SlotCancel)
-	poolName, _ := p.machine.Times(c.Grant)
-	zone, err := p.s.places.zone(poolName, ask.Zone)
+	zone, err := p.zoneOf(p.machine.Times(c.Grant), ask.Zone)
 	if err == nil {
 		c.At, err = which(ask.At, ask.Following, zone)
 	}
@@ -173,19 +180,26 @@ func (p *poolsLoop) planMove(o *op, c *pool.Move) {
 }
 
 func (p *poolsLoop) plan(ask *wire.SlotMove, c *pool.Move) error {
-	poolName, times := p.machine.Times(c.Grant)
-	zone, err := p.s.places.zone(poolName, ask.Zone)
+	times := p.machine.Times(c.Grant)
+	zone, err := p.zoneOf(times, ask.Zone)
 	if err != nil {
 		return err
 	}
 	if c.At, err = which(ask.At, ask.Following, zone); err != nil {
 		return err
 	}
+	poolName := ""
 	var slots []when.Slot
-	for _, s := range times {
-		if c.At.Start == nil || s.Start == *c.At.Start || c.At.Following && s.Start > *c.At.Start {
-			slots = append(slots, when.Slot{Start: s.Start, End: s.End})
+	for _, t := range times {
+		s := t.Span
+		if c.At.Start != nil && s.Start != *c.At.Start && !(c.At.Following && s.Start > *c.At.Start) {
+			continue
 		}
+		if poolName != "" && t.Pool != poolName {
+			return nil // the machine says that it moves nothing of several pools
+		}
+		poolName = t.Pool
+		slots = append(slots, when.Slot{Start: s.Start, End: s.End})
 	}
 	if len(slots) == 0 || ask.Start == nil && ask.End == nil { // the machine says what is wrong; the times stay
 		return nil

@@ -295,3 +295,58 @@ func TestBadHoldsAndSlots(t *testing.T) {
 		}
 	}
 }
+
+// TestSlotsThatBeginTogether has as many as a room for many holds come in pages, too.
+func TestSlotsThatBeginTogether(t *testing.T) {
+	desks := Pool{Spec: pool.Spec{Name: "desks", Kind: pool.Calendar}, Items: func(yield func(pool.ItemSpec) bool) {
+		yield(pool.ItemSpec{ID: "hall", Quantity: 50})
+	}}
+	s := start(t, Config{Pools: []Pool{desks}})
+	c := dial(t, s.addr)
+	c.hello("")
+	for range 40 {
+		into[wire.Booking](t, c.call("slot.book", fmt.Sprintf(`{"pool":"desks","start":"%sT08:00","end":"%sT09:00"}`, day, day)))
+	}
+	seen, pages := map[uint64]bool{}, 0
+	for cursor := ""; pages == 0 || cursor != ""; pages++ {
+		page := into[wire.SlotsBooked](t, c.call("slot.list", fmt.Sprintf(`{"pool":"desks","from":"%sT00:00","to":"%sT23:00","limit":7,"cursor":%q}`, day, day, cursor)))
+		if len(page.Booked) > 7 {
+			t.Fatalf("a page of %d", len(page.Booked))
+		}
+		for _, b := range page.Booked {
+			if seen[b.Booking] {
+				t.Fatalf("%+v is there twice", b)
+			}
+			seen[b.Booking] = true
+		}
+		cursor = page.Cursor
+	}
+	if len(seen) != 40 || pages != 6 {
+		t.Errorf("%d bookings on %d pages", len(seen), pages)
+	}
+	many := strings.Repeat(`"hall",`, 2000)
+	c.fails("bad_payload", "slot.list", fmt.Sprintf(`{"pool":"desks","from":"%sT00:00","to":"%sT23:00","ids":[%s"hall"]}`, day, day, many))
+}
+
+// TestBookingInTwoZones has what is booked in pools of two zones be cancelled by the clocks of one that is named.
+func TestBookingInTwoZones(t *testing.T) {
+	berlin, tokyo := rooms(1), rooms(1)
+	tokyo.Spec.Name = "tokyo"
+	var err error
+	if tokyo.Zone, err = when.Zone("Asia/Tokyo"); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, Config{Pools: []Pool{berlin, tokyo}})
+	c := dial(t, s.addr)
+	c.hello("")
+	l := into[wire.Lease](t, c.call("lease.acquire", fmt.Sprintf(
+		`{"want":[{"pool":"rooms","start":"%[1]sT08:00","end":"%[1]sT09:00"},{"pool":"tokyo","start":"%[1]sT17:00","end":"%[1]sT18:00"}]}`, day)))
+	c.call("hold.confirm", fmt.Sprintf(`{"hold":%d,"token":%d}`, l.Lease, l.Token)).none(t)
+	b := wire.Booking{Booking: l.Lease, Token: l.Token}
+	c.fails("bad_payload", "slot.cancel", booking(b, fmt.Sprintf(`,"at":"%sT08:00"`, day)))
+	c.fails("bad_payload", "slot.move", booking(b, fmt.Sprintf(`,"at":"%sT08:00","start":"%sT09:00"`, day, day)))
+	moved := into[wire.Booking](t, c.call("slot.move", booking(b, fmt.Sprintf(`,"at":"%sT08:00","start":"%sT09:00","zone":"Europe/Berlin"`, day, day))))
+	if len(moved.Items) != 1 || moved.Items[0].Pool != "rooms" || moved.Items[0].Start != l.Items[0].Start+3_600_000 {
+		t.Errorf("%+v of %+v", moved, l)
+	}
+}

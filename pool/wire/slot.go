@@ -27,7 +27,7 @@ func (m Moment) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON takes a number, or a text.
 func (m *Moment) UnmarshalJSON(p []byte) error {
 	*m = Moment{}
-	if len(p) > 0 && p[0] == '"' {
+	if len(p) > 0 && p[0] == '"' && string(p) != `""` {
 		return json.Unmarshal(p, &m.Text)
 	}
 	if json.Unmarshal(p, &m.Ms) != nil {
