@@ -480,7 +480,7 @@ func TestWaitSent(t *testing.T) {
 	const unsent = 256 << 10
 	event := []byte(`"` + strings.Repeat("x", 64<<10) + `"`)
 	blocks := func() bool {
-		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), 400*time.Millisecond)
 		defer cancel()
 		err := peer.WaitSent(ctx, unsent)
 		if err != nil && !errors.Is(err, context.DeadlineExceeded) {

@@ -18,10 +18,15 @@ func TestImportsGoOneWay(t *testing.T) {
 		"dispatch":      "codec dispatch/ring",
 		"engine":        "codec",
 		"client":        "codec pool/wire",
-		"pool":          "std",
+		"pool":          "std pool/internal/seats pool/internal/timeline pool/internal/treap",
 		"pool/wire":     "std",
+		"pool/when":     "",
 		"pool/journal":  "",
-		"pool/serve":    "codec dispatch pool pool/journal pool/wire",
+		"pool/serve":    "codec dispatch pool pool/journal pool/when pool/wire",
+
+		"pool/internal/seats":    "std",
+		"pool/internal/timeline": "std pool/internal/treap",
+		"pool/internal/treap":    "std",
 	}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"...").Output()
 	if err != nil {
