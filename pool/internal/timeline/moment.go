@@ -1,132 +1,95 @@
 package timeline
 
-import "github.com/kassa-go/kassa/pool/internal/treap"
+import "math"
 
-// moment is a time at which the use changes. One at which it would change by nothing is not kept.
+// moment is a time at which the use changes, by sum, which is also high and low. One at which it would change by nothing is
+// not kept. Or it stands for several, of which the first is at that time.
 type moment struct {
-	at     int64
-	change int64
-	// Of it and those below, where nothing is in use before the first of them: what is after the last, and the most and the
-	// least that is after any.
+	at int64
+	// Where nothing is in use before the first of them: what is after the last, and the most and the least that is after any.
 	sum, high, low int64
-	links[moment]
 }
 
-// Before is the order of moments in a timeline.
-func (m *moment) Before(x *moment) bool { return m.at < x.at }
+func (m moment) before(x moment) bool { return m.at < x.at }
 
-// Weight is for the treap.
-func (m *moment) Weight(seed uint64) uint64 { return treap.Hash(seed, uint64(m.at), 0) }
+func (m moment) onto(x moment) moment { return changed(m.at, m.sum+x.sum) }
 
-// Update is for the treap.
-func (m *moment) Update() {
-	m.sum = m.change
-	if l := m.Left; l != nil {
-		m.sum += l.sum
+func (m moment) none() bool { return m.sum == 0 }
+
+func (moment) all(those []moment) moment {
+	a := moment{those[0].at, 0, math.MinInt64, math.MaxInt64}
+	for i := range those {
+		m := &those[i]
+		a.high, a.low = max(a.high, a.sum+m.high), min(a.low, a.sum+m.low)
+		a.sum += m.sum
 	}
-	m.high, m.low = m.sum, m.sum
-	if l := m.Left; l != nil {
-		m.high, m.low = max(m.high, l.high), min(m.low, l.low)
-	}
-	if r := m.Right; r != nil {
-		m.high, m.low = max(m.high, m.sum+r.high), min(m.low, m.sum+r.low)
-		m.sum += r.sum
-	}
+	return a
 }
 
-// through returns the sum of the changes of m and those to its left.
-func (m *moment) through() int64 {
-	if m.Right == nil {
-		return m.sum
-	}
-	return m.sum - m.Right.sum
-}
+// changed returns one moment.
+func changed(at, units int64) moment { return moment{at, units, units, units} }
 
-// rise returns how far the use comes to be above what it is before m and those below it.
-func (m *moment) rise() int64 {
-	if m == nil {
-		return 0
-	}
-	return max(0, m.high)
-}
-
-// reaches says whether the use is above limit, or else (above is false) not above it, after m or one of those below it; use
-// is what it is before them.
-func (m *moment) reaches(limit int64, above bool, use int64) bool {
+// next returns a time that is after all that element i of n stands for, and not after what comes then; for the last element
+// this is end.
+func next(n *node[moment], i int, end int64) int64 {
 	switch {
-	case m == nil:
-		return false
-	case above:
-		return use+m.high > limit
+	case n.children == nil:
+		return n.elements[i].at + 1
+	case i+1 < len(n.elements):
+		return n.elements[i+1].at
 	}
-	return use+m.low <= limit
-}
-
-// change has so many more units be in use from at on.
-func (t *Timeline[V]) change(at, units int64) {
-	m := t.moments.Root
-	for m != nil && m.at != at {
-		if at < m.at {
-			m = m.Left
-		} else {
-			m = m.Right
-		}
-	}
-	if m == nil {
-		t.moments.Insert(&moment{at: at, change: units})
-	} else if m.change += units; m.change == 0 {
-		t.moments.Remove(m)
-	} else {
-		t.moments.Changed(m)
-	}
+	return end
 }
 
 // use returns how many units are in use at a time.
-func (t *Timeline[V]) use(at int64) int64 {
-	use := int64(0)
-	for m := t.moments.Root; m != nil; {
-		if m.at <= at {
-			use, m = use+m.through(), m.Right
-		} else {
-			m = m.Left
+func (t *Timeline[V]) use(at int64) (use int64) {
+	for n := &t.moments; ; {
+		i := n.find(moment{at: at})
+		for j := range i {
+			use += n.elements[j].sum
 		}
+		switch {
+		case i < 0:
+			return use
+		case n.children == nil:
+			return use + n.elements[i].sum
+		}
+		n = &n.children[i]
 	}
-	return use
 }
 
 // Peak returns the most units that are in use at any time of [start, end), where start < end. It takes O(log n).
 func (t *Timeline[V]) Peak(start, end int64) int64 {
-	use := int64(0) // before m and all below it
-	m := t.moments.Root
-	for m != nil && (m.at <= start || m.at >= end) {
-		if m.at <= start {
-			use, m = use+m.through(), m.Right
-		} else {
-			m = m.Left
+	p := peak{start: start, end: end}
+	p.pass(&t.moments, math.MaxInt64)
+	return p.most
+}
+
+// peak is a Peak being looked for.
+type peak struct {
+	start, end int64
+	use        int64 // after what has been passed
+	most       int64 // at start and after, as far as what has been passed tells
+}
+
+// pass passes what is in n that is before p.end. All of n is before end.
+func (p *peak) pass(n *node[moment], end int64) {
+	for i := range n.elements {
+		m := &n.elements[i]
+		if m.at >= p.end {
+			return
+		}
+		switch then := next(n, i, end); {
+		case then <= p.start+1:
+			p.use += m.sum
+			p.most = p.use
+		case m.at > p.start && then <= p.end:
+			p.most = max(p.most, p.use+m.high)
+			p.use += m.sum
+		default:
+			p.pass(&n.children[i], then)
 		}
 	}
-	if m == nil {
-		return use
-	}
-	then := use + m.through()
-	peak := then
-	for l := m.Left; l != nil; { // all here are before end
-		if after := use + l.through(); l.at <= start {
-			use, l = after, l.Right
-		} else {
-			peak, l = max(peak, after+l.Right.rise()), l.Left
-		}
-	}
-	for r := m.Right; r != nil; { // all here are after start
-		if r.at >= end {
-			r = r.Left
-		} else {
-			after := then + r.through()
-			peak = max(peak, then+r.Left.rise(), after)
-			then, r = after, r.Right
-		}
-	}
-	return max(peak, use) // use has become what it is at start
 }
 
 // Free looks for the first stretch within [from, to) of at least length, which is positive, all through which so many units
@@ -157,28 +120,48 @@ func (t *Timeline[V]) Free(from, to, length, units, capacity int64, steps *int) 
 // turn returns the first moment in (after, to) from which on the use is above limit, or else (above is false) not above it;
 // to where there is none.
 func (t *Timeline[V]) turn(after, to, limit int64, above bool) int64 {
-	var at *moment // the moment wanted is this, or to its right: in that order the first found so far
-	var atUse int64
-	use := int64(0) // before m and all below it
-	for m := t.moments.Root; m.reaches(limit, above, use); {
-		then := use + m.through()
-		if m.at <= after {
-			use, m = then, m.Right
-			continue
-		}
-		if then > limit == above || m.Right.reaches(limit, above, then) {
-			at, atUse = m, then
-		}
-		m = m.Left
-	}
-	if at == nil {
+	u := turn{after: after, to: to, limit: limit, above: above}
+	if u.pass(&t.moments, math.MaxInt64) {
 		return to
 	}
-	for use = atUse; use > limit != above; {
-		for at = at.Right; at.Left.reaches(limit, above, use); {
-			at = at.Left
+	return u.at
+}
+
+// turn is a turn being looked for.
+type turn struct {
+	after, to, limit int64
+	above            bool
+	use              int64 // after what has been passed
+	at               int64 // it is found here
+}
+
+// pass passes what is in n, all of which is before end, up to the moment wanted; it returns false when it found that, or that
+// there is none before u.to.
+func (u *turn) pass(n *node[moment], end int64) bool {
+	for i := range n.elements {
+		m := &n.elements[i]
+		if m.at >= u.to {
+			u.at = u.to
+			return false
 		}
-		use += at.through()
+		then := next(n, i, end)
+		switch {
+		case then <= u.after+1 || !u.reaches(m):
+			u.use += m.sum
+		case n.children == nil:
+			u.at = m.at
+			return false
+		case !u.pass(&n.children[i], then):
+			return false
+		}
 	}
-	return min(at.at, to)
+	return true
+}
+
+// reaches says whether the use is as wanted after any of the moments that m stands for.
+func (u *turn) reaches(m *moment) bool {
+	if u.above {
+		return u.use+m.high > u.limit
+	}
+	return u.use+m.low <= u.limit
 }

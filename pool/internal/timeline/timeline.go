@@ -4,11 +4,11 @@
 // of those of the entries that have begun and not ended. A moment is a time at which this changes. Free stretches are those
 // in which a number of units more would not exceed a capacity.
 //
-// Entries are in one treap by their starts, each knowing the latest end below it; moments are in another, each with the
-// change, and the sum, the highest and the lowest of the sums below it. Where one entry ends and others begin with as many
-// units there is no moment: a day that is booked out, by one after another, has two.
+// Entries are in one B+tree by their starts, which knows the latest end of those below; moments are in another, which knows
+// of those below the sum of the changes, and how high and how low it is on the way. Where one entry ends and others begin
+// with as many units there is no moment: a day that is booked out, by one after another, has two.
 //
-// An entry takes 64 bytes, its value, and at most two moments of 64.
+// An entry takes 40 bytes and its value, some 45 in the tree, and as many for each of its moments, of which it has two at most.
 //
 // # Caveats
 //
@@ -22,14 +22,13 @@ package timeline
 
 import (
 	"iter"
-
-	"github.com/kassa-go/kassa/pool/internal/treap"
+	"math"
 )
 
 // Timeline is what is booked of something. The zero Timeline is empty.
 type Timeline[V any] struct {
-	entries treap.Tree[Entry[V], *Entry[V]]
-	moments treap.Tree[moment, *moment]
+	entries node[interval[V]]
+	moments node[moment]
 	count   int
 }
 
@@ -38,40 +37,30 @@ type Timeline[V any] struct {
 type Entry[V any] struct {
 	Start, End, Units int64
 	ID                uint64
-	links[Entry[V]]
-	last  int64 // the latest End, of it and those below
-	Value V
+	Value             V
 }
 
-// links has an unexported name for what is embedded.
-type links[T any] = treap.Links[T]
-
-// Before is the order of entries in a timeline.
-func (e *Entry[V]) Before(f *Entry[V]) bool {
-	return e.Start < f.Start || e.Start == f.Start && e.ID < f.ID
+// interval is an entry, or stands for several, of which the first has that start and id, and end is the latest.
+type interval[V any] struct {
+	start, end int64
+	id         uint64
+	entry      *Entry[V] // nil: it stands for several, or it takes one out
 }
 
-// Weight is for the treap.
-func (e *Entry[V]) Weight(seed uint64) uint64 { return treap.Hash(seed, e.ID, uint64(e.Start)) }
-
-// Update is for the treap.
-func (e *Entry[V]) Update() {
-	e.last = e.End
-	if e.Left != nil {
-		e.last = max(e.last, e.Left.last)
-	}
-	if e.Right != nil {
-		e.last = max(e.last, e.Right.last)
-	}
+func (s interval[V]) before(x interval[V]) bool {
+	return s.start < x.start || s.start == x.start && s.id < x.id
 }
 
-// Seed has an empty timeline balance its trees by weights that nobody can foretell who does not know the seed: without one,
-// who chooses times with care can make it slow. It shows in no result.
-func (t *Timeline[V]) Seed(seed uint64) {
-	if t.count > 0 {
-		panic("timeline: it is not empty")
+func (s interval[V]) onto(interval[V]) interval[V] { return s }
+
+func (s interval[V]) none() bool { return s.entry == nil }
+
+func (interval[V]) all(those []interval[V]) interval[V] {
+	a := interval[V]{start: those[0].start, end: math.MinInt64, id: those[0].id}
+	for i := range those {
+		a.end = max(a.end, those[i].end)
 	}
-	t.entries.Seed, t.moments.Seed = seed, seed
+	return a
 }
 
 // Len returns how many entries there are.
@@ -82,39 +71,39 @@ func (t *Timeline[V]) Add(e *Entry[V]) {
 	if e.Start >= e.End || e.Units <= 0 {
 		panic("timeline: an entry of nothing")
 	}
-	t.entries.Insert(e)
-	t.change(e.Start, e.Units)
-	t.change(e.End, -e.Units)
+	t.entries.put(interval[V]{e.Start, e.End, e.ID, e})
+	t.moments.put(changed(e.Start, e.Units))
+	t.moments.put(changed(e.End, -e.Units))
 	t.count++
 }
 
 // Remove takes e, which is in this timeline, out.
 func (t *Timeline[V]) Remove(e *Entry[V]) {
-	t.entries.Remove(e)
-	t.change(e.Start, -e.Units)
-	t.change(e.End, e.Units)
+	t.entries.put(interval[V]{start: e.Start, id: e.ID})
+	t.moments.put(changed(e.Start, -e.Units))
+	t.moments.put(changed(e.End, e.Units))
 	t.count--
 }
 
 // Overlapping ranges over the entries that take something within [start, end), by Start, then ID. Before the first, and
 // between any two, it looks at O(log n) others at most.
 func (t *Timeline[V]) Overlapping(start, end int64) iter.Seq[*Entry[V]] {
-	return func(yield func(*Entry[V]) bool) {
-		var room [64]*Entry[V]
-		path := room[:0] // those whose left is done, and which are not themselves
-		for e := t.entries.Root; ; {
-			for e != nil && e.last > start {
-				path = append(path, e)
-				e = e.Left
-			}
-			if len(path) == 0 {
-				return
-			}
-			e, path = path[len(path)-1], path[:len(path)-1]
-			if e.Start >= end || e.End > start && !yield(e) {
-				return
-			}
-			e = e.Right
+	return func(yield func(*Entry[V]) bool) { overlapping(&t.entries, start, end, yield) }
+}
+
+// overlapping yields what is in n of Overlapping, and returns whether it may go on.
+func overlapping[V any](n *node[interval[V]], start, end int64, yield func(*Entry[V]) bool) bool {
+	for i := range n.elements {
+		s := &n.elements[i]
+		switch {
+		case s.start >= end:
+			return false
+		case s.end <= start:
+		case n.children == nil && !yield(s.entry):
+			return false
+		case n.children != nil && !overlapping(&n.children[i], start, end, yield):
+			return false
 		}
 	}
+	return true
 }

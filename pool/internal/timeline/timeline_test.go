@@ -3,7 +3,6 @@ package timeline
 import (
 	"flag"
 	"fmt"
-	"math"
 	"os"
 	"slices"
 	"testing"
@@ -96,13 +95,13 @@ func span(rt *rapid.T) (start, end int64) {
 
 // TestModel does all there is to do at random, and compares with the oracle. Times are so few that borders touch.
 func TestModel(t *testing.T) {
+	defer func(m, l int) { most, least = m, l }(most, least)
 	rapid.Check(t, func(rt *rapid.T) {
+		most = rapid.SampledFrom([]int{7, 63}).Draw(rt, "elements of a node")
+		least = (most + 1) / 4
 		scale := rapid.SampledFrom([]int64{1, 900_000, 1 << 53 / last}).Draw(rt, "scale")
 		most := rapid.SampledFrom([]int64{1, 3}).Draw(rt, "units at most")
 		var tl Timeline[int]
-		if rapid.Bool().Draw(rt, "seeded") {
-			tl.Seed(rapid.Uint64().Draw(rt, "seed"))
-		}
 		var o oracle
 		ids := uint64(0)
 		rt.Repeat(map[string]func(*rapid.T){
@@ -195,31 +194,49 @@ func text(entries []*Entry[int]) (s string) {
 	return s
 }
 
-// check looks at all that is in a timeline: the order of its trees, their weights, what nodes know of those below.
+// fataler is a test of either kind.
+type fataler interface{ Fatalf(string, ...any) }
+
+// elements returns all that is in the leaves of a tree; it fails where its shape is wrong, or what stands for several.
+func elements[E interface {
+	comparable
+	element[E]
+}](rt fataler, n *node[E], root bool) (all []E, depth int) {
+	if size := len(n.elements); size > most || !root && size < least || root && n.children != nil && size < 2 {
+		rt.Fatalf("a node has %d elements", size)
+	}
+	if n.children == nil {
+		return n.elements, 0
+	}
+	if len(n.children) != len(n.elements) {
+		rt.Fatalf("a node has %d elements for %d children", len(n.elements), len(n.children))
+	}
+	for i := range n.children {
+		below, d := elements(rt, &n.children[i], false)
+		if i > 0 && d != depth {
+			rt.Fatalf("leaves are not all at one depth")
+		}
+		if want := below[0].all(below); n.elements[i] != want {
+			rt.Fatalf("%v stands for what comes to %v", n.elements[i], want)
+		}
+		all, depth = append(all, below...), d
+	}
+	return all, depth + 1
+}
+
+// check looks at all that is in a timeline: the order of its trees, their shape, what stands for several.
 func check(rt *rapid.T, tl *Timeline[int], o oracle, scale int64) {
 	entries := map[*Entry[int]]bool{}
-	var lastEntry *Entry[int]
-	var entry func(e *Entry[int]) int64
-	entry = func(e *Entry[int]) int64 {
-		if e == nil {
-			return math.MinInt64
+	all, _ := elements(rt, &tl.entries, true)
+	for i, x := range all {
+		if i > 0 && !all[i-1].before(x) {
+			rt.Fatalf("entry %d is out of order", x.id)
 		}
-		end := entry(e.Left)
-		if lastEntry != nil && !lastEntry.Before(e) {
-			rt.Fatalf("entry %d is out of order", e.ID)
+		if e := x.entry; e.Start != x.start || e.End != x.end || e.ID != x.id {
+			rt.Fatalf("entry %d is in as %v", e.ID, x)
 		}
-		lastEntry, entries[e] = e, true
-		if end = max(end, e.End, entry(e.Right)); e.last != end {
-			rt.Fatalf("entry %d: the latest end is %d, not %d", e.ID, end, e.last)
-		}
-		for _, x := range []*Entry[int]{e.Left, e.Right} {
-			if x != nil && x.Weight(tl.entries.Seed) > e.Weight(tl.entries.Seed) {
-				rt.Fatalf("entry %d outweighs the one above it", x.ID)
-			}
-		}
-		return end
+		entries[x.entry] = true
 	}
-	entry(tl.entries.Root)
 	for _, b := range o {
 		if !entries[b.entry] {
 			rt.Fatalf("entry %d is lost", b.entry.ID)
@@ -234,43 +251,88 @@ func check(rt *rapid.T, tl *Timeline[int], o oracle, scale int64) {
 		changes[b.start*scale] += b.units
 		changes[b.end*scale] -= b.units
 	}
-	lastAt := int64(math.MinInt64)
-	var collect func(m *moment) []int64 // the changes below
-	collect = func(m *moment) []int64 {
-		if m == nil {
-			return nil
-		}
-		all := collect(m.Left)
-		if m.at <= lastAt {
+	moments, _ := elements(rt, &tl.moments, true)
+	for i, m := range moments {
+		if i > 0 && m.at <= moments[i-1].at {
 			rt.Fatalf("moment %d is out of order", m.at)
 		}
-		lastAt = m.at
-		if m.change == 0 || changes[m.at] != m.change {
-			rt.Fatalf("moment %d changes the use by %d, not %d", m.at, changes[m.at], m.change)
+		if m.sum == 0 || m != changed(m.at, changes[m.at]) {
+			rt.Fatalf("moment %v changes the use by %d", m, changes[m.at])
 		}
 		delete(changes, m.at)
-		all = append(append(all, m.change), collect(m.Right)...)
-		sum, high, low := int64(0), int64(math.MinInt64), int64(math.MaxInt64)
-		for _, c := range all {
-			sum += c
-			high, low = max(high, sum), min(low, sum)
-		}
-		if m.sum != sum || m.high != high || m.low != low {
-			rt.Fatalf("moment %d: %d %d %d, want %d %d %d", m.at, m.sum, m.high, m.low, sum, high, low)
-		}
-		for _, x := range []*moment{m.Left, m.Right} {
-			if x != nil && x.Weight(tl.moments.Seed) > m.Weight(tl.moments.Seed) {
-				rt.Fatalf("moment %d outweighs the one above it", x.at)
-			}
-		}
-		return all
 	}
-	collect(tl.moments.Root)
 	for at, c := range changes {
 		if c != 0 {
 			rt.Fatalf("moment %d, which changes the use by %d, is lost", at, c)
 		}
 	}
+}
+
+// TestAll has what several moments come to be what it is of each by itself.
+func TestAll(t *testing.T) {
+	for _, c := range []struct {
+		changes        []int64
+		sum, high, low int64
+	}{
+		{[]int64{2}, 2, 2, 2},
+		{[]int64{-2, 1}, -1, -1, -2},
+		{[]int64{3, -2, 5, -6}, 0, 6, 0},
+		{[]int64{-3, 7, -9, 1}, -4, 4, -5},
+	} {
+		var flat []moment
+		for i, units := range c.changes {
+			flat = append(flat, changed(int64(i), units))
+		}
+		want := moment{0, c.sum, c.high, c.low}
+		for i := range flat { // those before i and the rest, each by what they come to
+			got := flat[0].all(flat)
+			if i > 0 {
+				got = got.all([]moment{got.all(flat[:i]), got.all(flat[i:])})
+			}
+			if got != want {
+				t.Errorf("%v come to %v, want %v", c.changes, got, want)
+			}
+		}
+	}
+}
+
+// TestShape has entries come and go in ways that calendars make: the trees must be shallow, and not be left hollow.
+func TestShape(t *testing.T) {
+	const n = 20_000
+	for name, at := range map[string]func(i int) int64{
+		"one by one":     func(i int) int64 { return int64(i) },
+		"backwards":      func(i int) int64 { return -int64(i) },
+		"scattered":      func(i int) int64 { return int64(scatter(i, n)) },
+		"from both ends": func(i int) int64 { return int64((n - i) * (1 - i%2*2)) },
+	} {
+		var tl Timeline[int]
+		all := make([]Entry[int], n)
+		for i := range all {
+			all[i] = Entry[int]{Start: at(i) * hour, End: at(i)*hour + hour/2, Units: 1, ID: uint64(i)}
+			tl.Add(&all[i])
+		}
+		for _, left := range []int{n, n / 100, 0} {
+			for tl.Len() > left {
+				tl.Remove(&all[tl.Len()-1])
+			}
+			entries, depth := elements(t, &tl.entries, true)
+			moments, deep := elements(t, &tl.moments, true)
+			if len(entries) != left || len(moments) != 2*left || depth > 3 || deep > 3 {
+				t.Fatalf("%s: of %d are %d and %d moments, %d and %d deep", name, left, len(entries), len(moments), depth, deep)
+			}
+		}
+	}
+}
+
+// TestStranger removes what is not in the timeline.
+func TestStranger(t *testing.T) {
+	tl, _ := booked(10)
+	defer func() {
+		if r := recover(); r != "timeline: it is not there" {
+			t.Errorf("it panics with %v", r)
+		}
+	}()
+	tl.Remove(&Entry[*int]{Start: 1, End: 2, Units: 1})
 }
 
 // TestBorders tells the end of one from the start of the next.
@@ -333,18 +395,26 @@ func TestNothingIsAllocated(t *testing.T) {
 // TestMutants changes a line at a time: the test that is named must find each of these errors.
 func TestMutants(t *testing.T) {
 	proof.Mutants(t, []struct{ What, File, From, To, Check string }{
-		{"an end is inclusive", "timeline.go", "e.End > start && !yield", "e.End >= start && !yield", "^TestBorders$"},
-		{"what ends a ms after the start is missed", "timeline.go", "e.last > start", "e.last > start+1", "^TestModel$"},
-		{"an end frees a ms late", "timeline.go", "	t.change(e.End, -e.Units)", "	t.change(e.End+1, -e.Units)", "^TestBorders$"},
-		{"units are ignored", "timeline.go", "	t.change(e.Start, e.Units)\n	t.change(e.End, -e.Units)", "	t.change(e.Start, 1)\n	t.change(e.End, -1)", "^TestModel$"},
-		{"removal does not update those above", "../treap/treap.go", "		*at = right\n	}\n	update[T, N](path)\n", "		*at = right\n	}\n", "^TestModel$"},
-		{"a change does not update those above", "moment.go", "		t.moments.Changed(m)\n", "		m.Update()\n", "^TestModel$"},
-		{"a moment of no change stays", "moment.go", "m.change == 0 {", "m.change == 0 && m.Left == nil {", "^TestModel$"},
-		{"the peak misses what is in use at the start", "moment.go", "	return max(peak, use) //", "	return peak //", "^TestModel$"},
-		{"the peak goes to the end and beyond", "moment.go", "m.at >= end) {", "m.at > end) {", "^TestModel$"},
+		{"an end is inclusive", "timeline.go", "case s.end <= start:", "case s.end < start:", "^TestBorders$"},
+		{"what ends a ms after the start is missed", "timeline.go", "case s.end <= start:", "case s.end <= start+1:", "^TestModel$"},
+		{"an end frees a ms late", "timeline.go", "	t.moments.put(changed(e.End, -e.Units))", "	t.moments.put(changed(e.End+1, -e.Units))", "^TestBorders$"},
+		{"units are ignored", "timeline.go", "	t.moments.put(changed(e.Start, e.Units))\n	t.moments.put(changed(e.End, -e.Units))", "	t.moments.put(changed(e.Start, 1))\n	t.moments.put(changed(e.End, -1))", "^TestModel$"},
+		{"a moment of no change stays", "tree.go", "case there && x.none():", "case there && x.none() && i > 0:", "^TestModel$"},
+		{"a change does not show above", "tree.go", "n.elements[i] = x.all(c.elements)", "_ = i", "^TestModel$"},
+		{"a node grows without end", "tree.go", "case len(c.elements) > most:", "case len(c.elements) > 2*most:", "^TestShape$"},
+		{"a node is left hollow", "tree.go", "	case len(c.elements) < least:", "	case len(c.elements) < 1:", "^TestShape$"},
+		{"the root stays as it is", "tree.go", "} else if len(n.children) == 1 {", "} else if len(n.children) == 1 && most == 0 {", "^TestShape$"},
+		{"children are not shared with elements", "tree.go", "all.part(0, size/2)", "all.part(0, size/2-1)", "^TestModel$"},
+		{"the highest is not of what came before", "moment.go", "max(a.high, a.sum+m.high)", "max(a.high, m.high)", "^TestAll$"},
+		{"the lowest is not of what came before", "moment.go", "min(a.low, a.sum+m.low)", "min(a.low, m.low)", "^TestAll$"},
+		{"the peak misses what is in use at the start", "moment.go", "			p.most = p.use\n", "", "^TestModel$"},
+		{"the peak goes to the end and beyond", "moment.go", "if m.at >= p.end {", "if m.at > p.end {", "^TestModel$"},
+		{"the peak takes the whole of a child", "moment.go", "m.at > p.start && then <= p.end:", "m.at > p.start || n.children == nil:", "^TestModel$"},
+		{"what is next after a last child is not known", "moment.go", "	return end\n}", "	return n.elements[i].at + 1\n}", "^TestModel$"},
 		{"free starts where too much is in use", "moment.go", "for free := t.use(from) <= limit;", "for free := true;", "^TestModel$"},
 		{"free is too short", "moment.go", "end-start >= length {", "end-start >= length-1 {", "^TestBorders$"},
-		{"free is not the first", "moment.go", "at.Left.reaches(limit, above, use); {", "at.Left.reaches(limit, above, use) && at.Right == nil; {", "^TestModel$"},
+		{"free is not the first", "moment.go", "	case then <= u.after+1 || !", "	case then <= u.after+2 || !", "^TestModel$"},
+		{"what is passed over does not count", "moment.go", "			u.use += m.sum\n", "", "^TestModel$"},
 		{"steps are not counted", "moment.go", "		*steps--\n", "", "^TestBorders$"},
 	}, "-rapid.checks=2000", "-rapid.shrinktime=0s")
 }
