@@ -103,7 +103,7 @@ func TestMutants(t *testing.T) {
 		{"a part of the units of a slot comes back", "lease.go", "ref.Units != 0 && g.parts[i].span != nil && ref.Units != g.parts[i].units", "false", "^TestPartOfAHeldSlot$"},
 		{"what is sold is confirmed again", "stock.go", "	if g.firm { // it has leases", "	if g.firm && g.kind == Stock { // it has leases", "^TestRoomsWithOtherThings$"},
 		{"a look changes what is waited for", "acquire.go", "	r.spans = append(r.spans, w.Spans...)", "	r.spans = w.Spans", "^TestWaitingForARoom$"},
-		{"a new room is nobody's", "serve.go", "	if it.times != nil {\n		m.lookAgainAside(p)\n", "	if it.times != nil {\n", "^TestWaitingForARoom$"},
+		{"a new room is nobody's", "fill.go", "		m.lookAgainAside(p)\n	default:", "	default:", "^TestWaitingForARoom$"},
 		{"a wait has the set-up that its client says", "wait.go", "w.Spans[j].SetupMs, w.Spans[j].CleanupMs = 0, 0", "_ = j", "^TestWaitingForATime$"},
 		{"nobody is served what needs less clean-up", "configure.go", "m.lookAgainAside(m.byName[s.Name])", "_ = s", "^TestWaitingForARoom$"},
 		{"a page of what is booked leaves some out", "times.go", "if e.Start < from.at ||", "if s.Span.Start < from.at ||", "^TestCalendarModel$"},

@@ -92,7 +92,8 @@ var failed = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)|^(?:panic|fatal error):
 // build makes a test binary with the mutant in it.
 func (m *mutant) build(t *testing.T, here string) (binary string, ok bool) {
 	name := filepath.Join(t.TempDir(), "mutant")
-	args := []string{"test", "-c", "-vet=off", "-ldflags=-s -w", "-o", name + ".test"}
+	// Without inlining, what only imports the package need not be compiled anew.
+	args := []string{"test", "-c", "-vet=off", "-gcflags=-l", "-ldflags=-s -w", "-o", name + ".test"}
 	if m.What != "" {
 		source, err := os.ReadFile(m.File)
 		if err != nil {
