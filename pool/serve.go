@@ -85,6 +85,9 @@ func (m *Machine) serveParts(parts []part) {
 // wantsTime reports whether a wait is for a time of a pool's items that a span which came back may have been in the way of, or
 // is to be looked at anyway.
 func (m *Machine) wantsTime(w *wait, p *pool, came Span) bool {
+	if len(w.wants) > 1 { // which item one of them takes is a matter of what else is taken: it may leave the other's now
+		return true
+	}
 	for i := range w.wants {
 		of := m.byName[w.wants[i].Pool]
 		if of.again {
