@@ -112,12 +112,15 @@ type opDecoder struct {
 	verbs  map[string]*Verb
 	places places
 	json   *decoder.Decoder
+	strict *decoder.Decoder // refuses members that it does not know
 }
 
 // newJobber returns the handler of all operations: it decodes, and hands on.
 func (s *Server) newJobber() dispatch.BatchHandler {
 	d := &opDecoder{kinds: make(map[string]opKind), verbs: make(map[string]*Verb), places: s.places, json: decoder.NewDecoder("")}
 	d.json.SetOptions(decoder.OptionCopyString | decoder.OptionValidateString)
+	d.strict = decoder.NewDecoder("")
+	d.strict.SetOptions(decoder.OptionCopyString | decoder.OptionValidateString | decoder.OptionDisableUnknown)
 	for kind := range operations {
 		d.kinds[operations[kind].name] = opKind(kind)
 	}
@@ -163,9 +166,14 @@ func (d *opDecoder) into(o *op, v any) error {
 	if p == nil {
 		return nil
 	}
-	d.json.Reset(unsafe.String(unsafe.SliceData(p), len(p)))
-	err := d.json.Decode(v)
-	d.json.Reset("")
+	from := d.json
+	switch o.kind {
+	case opConfirm, opVoid, opRefund, opMove, opCancelSlot:
+		from = d.strict // a member that is misspelt would have all of it be sold, given back, moved or cancelled
+	}
+	from.Reset(unsafe.String(unsafe.SliceData(p), len(p)))
+	err := from.Decode(v)
+	from.Reset("")
 	if err != nil && o.verb != nil {
 		if blamed := o.verb.blame(o.job.Payload()); blamed != nil {
 			return blamed

@@ -60,11 +60,7 @@ var rangeOf = map[string]string{"row": "A..L or 1..12", "seat": "1..20"}
 
 // eachName calls f with each row or seat, and with the node that it comes from.
 func (r *reader) eachName(n ast.Node, name, what string, f func(value string, at ast.Node) error) error {
-	list := []ast.Node{n}
-	if sequence, ok := n.(*ast.SequenceNode); ok {
-		list = sequence.Values
-	}
-	for _, element := range list {
+	for _, element := range oneOrMore(n) {
 		value, err := r.textOf(element, name)
 		if err != nil {
 			return err

@@ -225,6 +225,14 @@ func (r *reader) textOf(n ast.Node, what string) (string, error) {
 	return value, nil
 }
 
+// oneOrMore returns the elements of a list, or what stands in the place of one.
+func oneOrMore(n ast.Node) []ast.Node {
+	if sequence, ok := n.(*ast.SequenceNode); ok {
+		return sequence.Values
+	}
+	return []ast.Node{n}
+}
+
 // texts returns what reads a text, or a list of texts.
 func (r *reader) texts(to *[]string) func(ast.Node, string) error {
 	return func(n ast.Node, name string) (err error) {

@@ -189,11 +189,7 @@ func (r *reader) missing(p *plan, n ast.Node, name string) error {
 	if n == nil {
 		return nil
 	}
-	list := []ast.Node{n}
-	if sequence, ok := n.(*ast.SequenceNode); ok {
-		list = sequence.Values
-	}
-	for _, element := range list {
+	for _, element := range oneOrMore(n) {
 		value, err := r.textOf(element, name)
 		if err != nil {
 			return err

@@ -85,11 +85,7 @@ func (s span) all() iter.Seq[string] {
 
 // addIDs adds the items of a range, or of a list of ranges and IDs.
 func (r *reader) addIDs(to *items, n ast.Node, name string) error {
-	list := []ast.Node{n}
-	if sequence, ok := n.(*ast.SequenceNode); ok {
-		list = sequence.Values
-	}
-	for _, element := range list {
+	for _, element := range oneOrMore(n) {
 		value, err := r.textOf(element, name)
 		if err != nil {
 			return err
