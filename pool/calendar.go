@@ -130,6 +130,8 @@ func (r *resolved) fitsCapacity() *Error {
 		return &Error{BadPayload, fmt.Sprintf("count is %d: want 1 or more", r.count)}
 	case rooms == 0:
 		return &Error{NoMatch, fmt.Sprintf("pool %s has no item that matches", r.pool.name)}
+	case r.ids == nil && rooms*len(r.spans) > TimesMax:
+		return &Error{BadPayload, fmt.Sprintf("%d times in any of %d items are too many to look at, %d at most: ask for fewer times at once, or for certain items", len(r.spans), rooms, TimesMax)}
 	case most < r.count:
 		return &Error{NoMatch, fmt.Sprintf("%d at once are wanted, what matches in pool %s has room for %d", r.count, r.pool.name, most)}
 	}

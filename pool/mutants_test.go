@@ -105,6 +105,10 @@ func TestMutants(t *testing.T) {
 		{"a look changes what is waited for", "acquire.go", "	r.spans = append(r.spans, w.Spans...)", "	r.spans = w.Spans", "^TestWaitingForARoom$"},
 		{"a new room is nobody's", "fill.go", "		m.lookAgainAside(p)\n	default:", "	default:", "^TestWaitingForARoom$"},
 		{"a wait has the set-up that its client says", "wait.go", "w.Spans[j].SetupMs, w.Spans[j].CleanupMs = 0, 0", "_ = j", "^TestWaitingForATime$"},
+		{"all are looked at at once", "serve.go", "return min(serveMax, looksMax/looks)", "return serveMax", "^TestManyLooks$"},
+		{"a look is without end", "serve.go", "for looks < looksMax/8 {", "for looks >= 0 {", "^TestManyLooks$"},
+		{"who was passed is forgotten", "serve.go", "p.afresh = true", "p.afresh = false", "^TestManyLooks$"},
+		{"a look begins anew and anew", "serve.go", "		p.looked = w\n", "		p.looked = p.complex[0]\n", "^TestManyLooks$"},
 		{"nobody is served what needs less clean-up", "configure.go", "m.lookAgainAside(m.byName[s.Name])", "_ = s", "^TestWaitingForARoom$"},
 		{"a page of what is booked leaves some out", "times.go", "if e.Start < from.at ||", "if s.Span.Start < from.at ||", "^TestCalendarModel$"},
 	}, "-rapid.checks=300", "-rapid.shrinktime=0s")

@@ -34,6 +34,8 @@ type pool struct {
 	bestLines int     // of lines, those for best seats
 	complex   []*wait // waits for this pool that are in no line, in order
 	again     bool    // it is in Machine.relookAside
+	looked    *wait   // of complex, the last that Tick has looked at; nil: it begins with the first
+	afresh    bool    // when Tick is through, it begins anew
 
 	held   map[string]int64 // units that its grants have, by client; nil: the pool has no quota
 	queued map[string]int   // waits whose turn is taken here, by client

@@ -1,13 +1,19 @@
 package pool
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Who waits is served when something comes free: the first of the lines that match it, or a wait for several pools that
 // can be met now, by priority, turn and number. After each command nobody waits for what is free and could have it, but
 // those behind the first of a line that needs more; and those for whom there was no time, whom Tick looks at.
 
-// serveMax is how many waits are served, or told that they can not be, before the rest is left to Tick.
-const serveMax = 64
+// What is done in one step, before the rest is left to Tick.
+const (
+	serveMax = 64      // waits that are served, or told that they can not be
+	looksMax = 100_000 // times of items that are looked at, about, for the sake of waits in no line
+)
 
 // serveItem looks who gets an item that has become free. Who wants a time of it is looked at by Tick.
 func (m *Machine) serveItem(it *item) {
@@ -16,7 +22,12 @@ func (m *Machine) serveItem(it *item) {
 		m.lookAgainAside(p)
 		return
 	}
+	rounds := m.rounds(p.complex)
 	for n := 0; it.free; n++ {
+		if n == rounds {
+			m.lookAgainFor(it)
+			return
+		}
 		best := m.servable(p.itemLines[it], nil)
 		for _, l := range it.class.lines {
 			best = m.servable(l, best)
@@ -33,12 +44,36 @@ func (m *Machine) serveItem(it *item) {
 		if best == nil {
 			return
 		}
-		if n == serveMax {
-			m.lookAgainFor(it)
-			return
-		}
 		m.serve(best)
 	}
+}
+
+// rounds returns how often waits that are in no line may be looked at, all of them each time.
+func (m *Machine) rounds(aside []*wait) int {
+	looks := 1
+	for _, w := range aside {
+		if w.queuedAside { // else it has ended, or its client is away
+			looks += m.looks(w)
+		}
+	}
+	return min(serveMax, looksMax/looks)
+}
+
+// looks returns how many times of items are looked at, at most, to tell whether a wait can be met.
+func (m *Machine) looks(w *wait) int {
+	if b := w.blocker; b != nil && b.grant != nil {
+		return 1
+	}
+	n := 1
+	for i := range w.wants {
+		want := &w.wants[i]
+		items := len(want.IDs)
+		if items == 0 {
+			items = len(m.byName[want.Pool].order)
+		}
+		n += items * len(want.Spans)
+	}
+	return n
 }
 
 // serveParts looks who gets what has come back at once.
@@ -106,7 +141,7 @@ func (m *Machine) wantsTime(w *wait, p *pool, came Span) bool {
 // serveBest serves of these lines and waits, some of which may have been served already, those who can be, the best first.
 // It reports whether it is done.
 func (m *Machine) serveBest(lines []*line, aside []*wait) bool {
-	for range serveMax {
+	for range m.rounds(aside) {
 		var best *wait
 		for _, l := range lines {
 			best = m.servable(l, best)
@@ -124,10 +159,12 @@ func (m *Machine) serveBest(lines []*line, aside []*wait) bool {
 	return false
 }
 
-// sooner is the order of waits of which one is in no line: by priority, then first come.
-func (w *wait) sooner(x *wait) bool {
-	return w.priority > x.priority || w.priority == x.priority && w.id < x.id
+// inOrder compares waits of which one is in no line: by priority, then first come.
+func (w *wait) inOrder(x *wait) int {
+	return cmp.Or(cmp.Compare(x.priority, w.priority), compare(w.id, x.id))
 }
+
+func (w *wait) sooner(x *wait) bool { return w.inOrder(x) < 0 }
 
 // servable returns the first wait of l if it can be met and comes before best, else best.
 func (m *Machine) servable(l *line, best *wait) *wait {
@@ -292,15 +329,36 @@ func linesOf(waits []*wait) []*line {
 	return lines
 }
 
-// serveAside serves the waits for a pool that are in no line as far as they can be, and tells those whose wants are leaving.
-func (m *Machine) serveAside(p *pool) {
-	for _, w := range slices.Clone(p.complex) {
+// lookAside looks at waits for a pool that are in no line, from where it was left the last time: it serves those who can be,
+// and tells those whose wants are leaving. It returns how many times of items it looked at, at most, and whether it came to
+// the end.
+func (m *Machine) lookAside(p *pool) (looks int, done bool) {
+	for looks < looksMax/8 {
+		at := 0
+		if p.looked != nil {
+			at, _ = slices.BinarySearchFunc(p.complex, p.looked, (*wait).inOrder)
+			if at < len(p.complex) && p.complex[at] == p.looked {
+				at++
+			}
+		}
+		if at == len(p.complex) {
+			p.looked = nil
+			if !p.afresh {
+				return looks, true
+			}
+			p.afresh = false
+			continue
+		}
+		w := p.complex[at]
+		p.looked = w
+		looks += m.looks(w)
 		if err := m.resolveWait(w); err != nil {
 			m.giveUp(w, err)
 		} else if m.servableAside(w) {
 			m.serve(w)
 		}
 	}
+	return looks, false
 }
 
 // lookAgain has Tick look at a line.
@@ -327,9 +385,13 @@ func (m *Machine) lookAgainAt(lines []*line, aside []*wait) {
 
 // lookAgainAside has Tick look at the waits for a pool that are in no line.
 func (m *Machine) lookAgainAside(p *pool) {
-	if !p.again && len(p.complex) > 0 {
+	switch {
+	case len(p.complex) == 0:
+	case !p.again:
 		p.again = true
 		m.relookAside = append(m.relookAside, p)
+	case p.looked != nil: // once more for those it has been past
+		p.afresh = true
 	}
 }
 

@@ -138,6 +138,7 @@ const (
 	bestMax      = 100            // best seats in one request
 	bestLinesMax = 64             // different selections of best seats that are waited for in a pool
 	SpansMax     = 512            // times that one request books
+	TimesMax     = 1 << 18        // times that one request books, in each of the items that match
 )
 
 // withDefaults returns s with its zero fields filled in, or what is wrong with it.

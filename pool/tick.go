@@ -6,17 +6,19 @@ import "fmt"
 // whether there is more to do.
 func (m *Machine) Tick(now int64, budget int) (more bool) {
 	m.advance(now)
-	for ; budget > 0; budget-- {
-		if !m.step() {
+	for budget > 0 {
+		cost := m.step()
+		if cost == 0 {
 			return false
 		}
+		budget -= cost
 	}
 	return true
 }
 
-// step does one thing that is due, and reports whether there was one. What was due first is done first, so that a late
-// Tick does what those in time would have done.
-func (m *Machine) step() bool {
+// step does one thing that is due, and returns what it cost, in steps; 0: there was nothing. What was due first is done
+// first, so that a late Tick does what those in time would have done.
+func (m *Machine) step() int {
 	at := m.now + 1
 	var (
 		g *grant
@@ -41,33 +43,35 @@ func (m *Machine) step() bool {
 	switch {
 	case k != nil:
 		m.emit(&keyForgotten{k.keyName})
-		return true
+		return 1
 	case s != nil:
 		m.endSession(s)
-		return true
+		return 1
 	case w != nil:
 		m.giveUp(w, &Error{WaitTimeout, fmt.Sprintf("nothing that matches came free within %d ms", w.until-w.since)})
 		m.serveBehind(w)
-		return true
+		return 1
 	case g != nil:
 		m.grantDue(g, at)
-		return true
+		return 1
 	}
 	if len(m.relook) > 0 {
 		l := m.relook[0]
 		m.relook = m.relook[1:]
 		l.again = false
 		m.serveLine(l)
-		return true
+		return 1
 	}
 	if len(m.relookAside) > 0 {
 		p := m.relookAside[0]
+		looks, done := m.lookAside(p)
 		m.relookAside = m.relookAside[1:]
-		p.again = false
-		m.serveAside(p)
-		return true
+		if p.again = !done; p.again {
+			m.relookAside = append(m.relookAside, p)
+		}
+		return 1 + looks/16 // looks take the time of a step
 	}
-	return false
+	return 0
 }
 
 // grantDue does what was due at at for a grant: to tell its holder, to end it, or to let go of bookings that are past.

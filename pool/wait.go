@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"cmp"
 	"container/list"
 	"fmt"
 	"slices"
@@ -295,9 +294,7 @@ func (m *Machine) enqueue(w *wait) {
 	if w.aside() {
 		w.queuedAside = true
 		for _, p := range m.poolsOf(w) {
-			at, _ := slices.BinarySearchFunc(p.complex, w, func(a, b *wait) int {
-				return cmp.Or(cmp.Compare(b.priority, a.priority), compare(a.id, b.id))
-			})
+			at, _ := slices.BinarySearchFunc(p.complex, w, (*wait).inOrder)
 			p.complex = slices.Insert(p.complex, at, w)
 		}
 		return
