@@ -1,10 +1,9 @@
 package proof
 
 import (
-	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -15,55 +14,69 @@ import (
 )
 
 // mutant is an error that is put into a package.
-type mutant struct{ What, File, From, To, Check string }
+type mutant = struct{ What, File, From, To, Check string }
 
-// Mutants builds the tests of the package in the working directory with one mutant at a time: From, which File must have
+// Mutants runs the tests of the package in the working directory with one mutant at a time: From, which File must have
 // once, so that no mutant is lost when the code changes, becomes To. Check, a regular expression as for go test -run, says
 // which test must fail then. With nothing changed all of them must pass. Flags are for the tests, besides -short.
+//
+// Mutants within a function are built all at once, any other by itself.
 func Mutants(t *testing.T, mutants []struct{ What, File, From, To, Check string }, flags ...string) {
 	if os.Getenv("KASSA_MUTANT") != "" || Race {
 		t.Skip("once is enough")
 	}
 	if testing.Short() {
-		t.Skip("it builds the tests many times over")
-	}
-	here, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
+		t.Skip("it runs the tests many times over")
 	}
 	var checks []string
 	for _, m := range mutants {
 		checks = append(checks, m.Check)
 	}
 	slices.Sort(checks)
-	all := []mutant{{Check: strings.Join(slices.Compact(checks), "|")}} // nothing is changed
-	for _, m := range mutants {
-		all = append(all, m)
-	}
+	all := append([]mutant{{Check: strings.Join(slices.Compact(checks), "|")}}, mutants...) // 0: nothing is changed
 	found := 0
 	defer func() { t.Logf("proof: %d of %d mutants found", found, len(mutants)) }()
+
+	start := time.Now()
+	files, alone, errs := weave(all)
+	for _, err := range errs {
+		t.Error(err)
+	}
+	together, err := build(t, files)
+	if err != nil {
+		t.Fatalf("the mutants do not build: %v", err)
+	}
+	t.Logf("%d of them built in %.1f s", len(mutants)-len(alone)-len(errs), time.Since(start).Seconds())
+
 	var mu sync.Mutex // of found
 	gate := make(chan struct{}, runtime.GOMAXPROCS(0))
 	var group sync.WaitGroup
-	for _, m := range all {
+	for n, m := range all {
+		if errs[n] != nil {
+			continue
+		}
+		gate <- struct{}{}
 		group.Go(func() {
-			gate <- struct{}{}
 			defer func() { <-gate }()
-			start := time.Now()
-			binary, ok := m.build(t, here)
-			if !ok {
-				return
+			binary, by := together, ""
+			if changed, ok := alone[n]; ok {
+				start := time.Now()
+				var err error
+				if binary, err = build(t, map[string]string{m.File: changed}); err != nil {
+					t.Errorf("%s: it does not build: %v", m.What, err)
+					return
+				}
+				by = fmt.Sprintf(", built by itself in %.1f s", time.Since(start).Seconds())
 			}
-			built := time.Now()
+			start := time.Now()
 			patience := "60s"
 			if m.What == "" {
 				patience = "10m" // it runs all of them, and to their ends
 			}
 			args := append([]string{"-test.run", m.Check, "-test.failfast", "-test.short", "-test.timeout", patience}, flags...)
 			run := exec.CommandContext(t.Context(), binary, args...)
-			run.Env = append(os.Environ(), "KASSA_MUTANT=1", "KASSA_SOAK=", "KASSA_SEED=")
+			run.Env = append(os.Environ(), fmt.Sprintf("KASSA_MUTANT=%d", n), "KASSA_SOAK=", "KASSA_SEED=")
 			out, err := run.CombinedOutput()
-			os.Remove(binary)
 			switch {
 			case m.What == "" && err != nil:
 				t.Errorf("what is not changed fails: %v\n%s", err, out)
@@ -76,11 +89,10 @@ func Mutants(t *testing.T, mutants []struct{ What, File, From, To, Check string 
 				found++
 				mu.Unlock()
 			}
-			by := ""
 			if f := failed.FindSubmatch(out); f != nil {
-				by = string(f[1])
+				by = string(f[1]) + by
 			}
-			t.Logf("%-45s built in %4.1f s, tested in %4.1f s %s", m.What, built.Sub(start).Seconds(), time.Since(built).Seconds(), by)
+			t.Logf("%-45s tested in %4.1f s %s", m.What, time.Since(start).Seconds(), by)
 		})
 	}
 	group.Wait()
@@ -88,37 +100,3 @@ func Mutants(t *testing.T, mutants []struct{ What, File, From, To, Check string 
 
 // failed is what a test that fails, panics or hangs prints.
 var failed = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)|^(?:panic|fatal error): `)
-
-// build makes a test binary with the mutant in it.
-func (m *mutant) build(t *testing.T, here string) (binary string, ok bool) {
-	name := filepath.Join(t.TempDir(), "mutant")
-	// Without inlining, what only imports the package need not be compiled anew.
-	args := []string{"test", "-c", "-vet=off", "-gcflags=-l", "-ldflags=-s -w", "-o", name + ".test"}
-	if m.What != "" {
-		source, err := os.ReadFile(m.File)
-		if err != nil {
-			t.Error(err)
-			return "", false
-		}
-		if n := strings.Count(string(source), m.From); n != 1 {
-			t.Errorf("%s: %s has %q %d times, want once", m.What, m.File, m.From, n)
-			return "", false
-		}
-		changed := strings.Replace(string(source), m.From, m.To, 1)
-		overlay, err := json.Marshal(map[string]map[string]string{"Replace": {filepath.Join(here, m.File): name + ".go"}})
-		if err != nil {
-			t.Error(err)
-			return "", false
-		}
-		if os.WriteFile(name+".go", []byte(changed), 0o600) != nil || os.WriteFile(name+".json", overlay, 0o600) != nil {
-			t.Errorf("%s: can not be written", m.What)
-			return "", false
-		}
-		args = append(args, "-overlay", name+".json")
-	}
-	if out, err := exec.CommandContext(t.Context(), "go", append(args, ".")...).CombinedOutput(); err != nil {
-		t.Errorf("%s: it does not build: %v\n%s", m.What, err, out)
-		return "", false
-	}
-	return name + ".test", true
-}
