@@ -433,8 +433,10 @@ func (m *Machine) targets(c *Move, g *grant, parts []part) ([]part, *Error) {
 		if room = p.items[c.Item]; room == nil {
 			return nil, &Error{NotFound, fmt.Sprintf("pool %s has no item %.280q", p.name, c.Item)}
 		}
-		if room.draining {
-			return nil, &Error{NoMatch, fmt.Sprintf("item %q of pool %s is leaving", room.id, p.name)}
+	}
+	for i := range parts {
+		if it := cmp.Or(room, parts[i].item); it.draining {
+			return nil, &Error{NoMatch, fmt.Sprintf("item %q of pool %s is leaving: nothing new is booked there", it.id, p.name)}
 		}
 	}
 	if err := m.checkSpans(p, c.Spans); err != nil {

@@ -218,10 +218,11 @@ func (o *calendars) move(c *pool.Move) cReply {
 			return refused(pool.Conflict)
 		}
 	}
-	if c.Item != "" {
-		if r := p.room(c.Item); r == nil {
-			return refused(pool.NotFound)
-		} else if r.draining {
+	if c.Item != "" && p.room(c.Item) == nil {
+		return refused(pool.NotFound)
+	}
+	for _, i := range at {
+		if p.room(cmp.Or(c.Item, g.parts[i].room)).draining {
 			return refused(pool.NoMatch)
 		}
 	}

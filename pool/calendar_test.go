@@ -443,6 +443,7 @@ func TestMove(t *testing.T) {
 	leaving := move(there, slot(600, 700))
 	leaving.Item = "i0001"
 	w.fails(leaving, pool.NoMatch)
+	w.fails(move(other, slot(700, 800)), pool.NoMatch) // nor to another time in the room that is leaving
 	w.must(&pool.Move{Grant: other.Grant, Token: other.Token, Item: "i0002"})
 	w.are("i0001 0-50", "i0001 50-150", "i0002 0-10", "i0002 200-300")
 }

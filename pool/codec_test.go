@@ -58,7 +58,7 @@ func FuzzEvent(f *testing.F) {
 		&granted{wait: 3, as: Stock, refs: refs[:2]}, &granted{as: Lease, refs: refs}, &granted{as: Calendar, firm: true, refs: refs[2:]},
 		&confirmed{grant: 3, as: Stock, refs: refs}, &released{grant: 3, as: Stock, firm: true, outcome: Withheld, refs: refs[:2]},
 		&moved{grant: 3, refs: refs[2:], became: room}, &renewed{grant: 3, as: Stock}, &expiring{grant: 3, as: Calendar},
-		&itemSet{pool: "s", id: "a1", shape: shape{1, 2, 3}}, &itemStateSet{pool: "s", id: "x", withheld: 3},
+		&itemSet{pool: "s", id: "a1", shape: shape{1, 2, 3}}, &itemStateSet{pool: "s", id: "x", withheld: 3, of: Stock, counter: true}, &itemStateSet{pool: "s", id: "x", withheld: 3},
 		&waiting{request: request{wants: []Want{{Pool: "s", Count: 2, Best: Split}, {Pool: "c", Count: 1, Spans: []Span{refs[2].Span}}}, kind: Stock}, until: 9},
 	} {
 		refsToItems(ev)

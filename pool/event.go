@@ -186,6 +186,7 @@ type Event struct {
 
 	ExpiresAt int64 // ms
 	State     string
+	Withheld  *int64 // units of an item that are not for sale now; nil: it tells nothing of that
 	Outcome   string
 	Cause     string
 }

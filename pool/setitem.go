@@ -78,7 +78,7 @@ func (c *SetItem) decide(m *Machine, r *Reply) {
 		state = stateOf(c.State)
 	}
 	if c.State != "" && state != it.state || c.Withheld != nil && *c.Withheld != it.counter.withheld {
-		ev := &itemStateSet{pool: it.pool.name, id: it.id, state: state}
+		ev := &itemStateSet{pool: it.pool.name, id: it.id, state: state, of: it.pool.spec.Kind, counter: it.counter != nil}
 		if c.Withheld != nil {
 			ev.withheld = *c.Withheld
 		}
@@ -95,6 +95,8 @@ type itemStateSet struct {
 	pool, id string
 	state    itemState
 	withheld int64 // of a counter
+	of       Kind
+	counter  bool
 }
 
 func (*itemStateSet) kind() byte { return evItemState }
@@ -103,13 +105,16 @@ func (ev *itemStateSet) put(e *enc) {
 	e.string(ev.pool)
 	e.string(ev.id)
 	e.byte(byte(ev.state))
-	if ev.withheld != 0 {
+	if ev.of != Lease || ev.withheld != 0 {
 		e.int(ev.withheld)
+		e.byte(ev.of.code())
+		e.bool(ev.counter)
 	}
 }
 
 func (ev *itemStateSet) get(d *dec) {
 	ev.pool, ev.id, ev.state, ev.withheld = d.string(), d.string(), itemState(d.byte()), d.int()
+	ev.of, ev.counter = kindOf(d.byte()), d.bool()
 	d.bad = d.bad || ev.state > withheld
 }
 
@@ -136,6 +141,13 @@ func (ev *itemStateSet) apply(m *Machine) error {
 }
 
 func (ev *itemStateSet) describe(e *Event) {
-	e.Type, e.Pool, e.State = "item.state", ev.pool, ev.state.String()
-	e.Items = []ItemRef{{Pool: ev.pool, ID: ev.id}}
+	e.Type, e.Pool, e.Kind, e.Items = "item.state", ev.pool, ev.of, []ItemRef{{Pool: ev.pool, ID: ev.id}}
+	switch {
+	case ev.counter:
+		e.Withheld = &ev.withheld
+	case ev.of == Stock && ev.state == ready:
+		e.State = "available"
+	default:
+		e.State = ev.state.String()
+	}
 }

@@ -28,8 +28,10 @@ func (o *till) follow(ev *pool.Event) {
 	case "item.state":
 		c := o.cmd.(*pool.SetItem)
 		it := o.item(ev.Items[0])
+		o.must(ev.Kind == pool.Stock && ev.State == c.State && (ev.Withheld == nil) == (c.Withheld == nil), "%+v tells of %+v", ev, c)
 		switch {
 		case c.Withheld != nil:
+			o.must(*ev.Withheld == *c.Withheld, "%d are withheld, it tells %d", *c.Withheld, *ev.Withheld)
 			it.withheld = *c.Withheld
 		case c.State == "withheld":
 			it.withheld = 1
