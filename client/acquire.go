@@ -35,7 +35,7 @@ func (c *Client) Acquire(ctx context.Context, a wire.Acquire) (*Lease, error) {
 		if err := call.decode(&granted); err != nil {
 			return nil, err
 		}
-		return c.leases.Load().add(ctx, call, ttl, &granted), nil
+		return c.leases.Load().add(ctx, ttl, &granted), nil
 	})
 	if err != nil {
 		return nil, err
@@ -74,6 +74,7 @@ func (c *Client) acquire(
 	if err != nil {
 		return nil, err
 	}
+	c.leases.Load().refresh()
 	patience, cancel := context.WithTimeout(ctx, milliseconds(waitMs)+c.cfg.ConnectTimeMax+c.cfg.BackoffMax)
 	defer cancel()
 	q := &acquisition{keyed: request, ctx: ctx, waits: waitMs > 0, take: take}

@@ -71,7 +71,7 @@ func (b *Booking) Move(ctx context.Context, m wire.SlotMove) error {
 	}
 	m.Booking, m.Token = b.id, b.token
 	var moved wire.Booking
-	if _, err := b.ask(ctx, true, "slot.move", m, &moved); err != nil {
+	if err := b.ask(ctx, true, "slot.move", m, &moved); err != nil {
 		return err
 	}
 	b.replace(m.At, m.Following, moved.Items)
@@ -87,7 +87,7 @@ func (b *Booking) Cancel(ctx context.Context, s wire.SlotCancel) (int, error) {
 	}
 	s.Booking, s.Token = b.id, b.token
 	var cancelled wire.Cancelled
-	if _, err := b.ask(ctx, false, "slot.cancel", s, &cancelled); err != nil {
+	if err := b.ask(ctx, false, "slot.cancel", s, &cancelled); err != nil {
 		return 0, err
 	}
 	b.replace(s.At, s.Following, nil)
@@ -146,7 +146,7 @@ func pages[Page, Slot any](
 			q, err := c.newKeyed(ctx, typ, ask)
 			if err == nil {
 				q.key = ""
-				_, err = q.settle(ctx, &page)
+				err = q.settle(ctx, &page)
 			}
 			if err != nil {
 				var none Slot

@@ -48,8 +48,9 @@ func (c *Client) hold(ctx context.Context, typ string, payload any, waitMs int64
 		}
 		h := c.HoldOf(cmp.Or(granted.Hold.Hold, granted.Lease), granted.Token)
 		h.items = append(granted.Seats, granted.Items...)
-		h.lastUntil(call.under.local(granted.ExpiresAt))
-		c.leases.Load().addHold(h)
+		k := c.leases.Load()
+		h.lastUntil(k.conn.local(granted.ExpiresAt))
+		k.addHold(h)
 		return h, nil
 	})
 	if err != nil {
@@ -67,7 +68,9 @@ func (c *Client) HoldOf(id, token uint64) *Hold {
 // Items returns what is held, less what was voided, or what was when it ended. The slice is only to be read.
 func (h *Hold) Items() []wire.Item { return h.has() }
 
-// ExpiresAt returns until when it is held, by this machine's clock: at most a little too early, as the server's clock counts.
+// ExpiresAt returns until when it is held, by this machine's clock, whatever either clock shows: what the server says is taken
+// from what time it was there when that was asked last, at most a minute before the hold or its extension was asked for. So it
+// is not too late, but for what the clocks have drifted apart since, and as much too early as that answer took, at most.
 func (h *Hold) ExpiresAt() time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -88,11 +91,15 @@ func (h *Hold) Extend(ctx context.Context, ttl time.Duration) error {
 		ref.TTLMs = &ms
 	}
 	var renewed wire.Renewed
-	under, err := h.ask(ctx, false, "hold.extend", ref, &renewed)
+	k, err := h.client.keeper()
 	if err != nil {
+		return err
+	}
+	k.refresh()
+	if err := h.ask(ctx, false, "hold.extend", ref, &renewed); err != nil {
 		return h.failed(err)
 	}
-	h.lastUntil(under.local(renewed.ExpiresAt))
+	h.lastUntil(k.conn.local(renewed.ExpiresAt))
 	return nil
 }
 
@@ -107,7 +114,7 @@ func (h *Hold) Extend(ctx context.Context, ttl time.Duration) error {
 // possible: ErrAlreadyResolved is ErrUnknownOutcome as well, as this client may have confirmed it.
 func (h *Hold) Confirm(ctx context.Context, seats ...wire.SeatRef) (*Sale, error) {
 	var sold wire.Sale
-	_, err := h.ask(ctx, false, "hold.confirm", wire.HoldRef{Hold: h.id, Token: h.token, Seats: seats}, &sold)
+	err := h.ask(ctx, false, "hold.confirm", wire.HoldRef{Hold: h.id, Token: h.token, Seats: seats}, &sold)
 	if err != nil {
 		return nil, h.failed(err)
 	}
@@ -119,7 +126,7 @@ func (h *Hold) Confirm(ctx context.Context, seats ...wire.SeatRef) (*Sale, error
 
 // Void gives seats back, or all that is held; with all of them the hold is over. The error is as Confirm says.
 func (h *Hold) Void(ctx context.Context, seats ...wire.SeatRef) error {
-	_, err := h.ask(ctx, len(seats) > 0, "hold.void", wire.HoldRef{Hold: h.id, Token: h.token, Seats: seats}, nil)
+	err := h.ask(ctx, len(seats) > 0, "hold.void", wire.HoldRef{Hold: h.id, Token: h.token, Seats: seats}, nil)
 	if err != nil {
 		return h.failed(err)
 	}

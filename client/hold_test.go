@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"testing"
 	"time"
@@ -108,6 +109,31 @@ func TestHoldUnits(t *testing.T) {
 	}
 	if !isDone(h) {
 		t.Error("nothing is left of it")
+	}
+}
+
+// ExpiresAt is by this machine's clock, also when that and the server's have drifted apart since they were compared.
+func TestHoldClocksDrift(t *testing.T) {
+	s := newPoolServer(t, "", sales(serve.Config{}))
+	c := s.client(s.addr, client.Config{})
+	ends := func(what string, h *client.Hold, began time.Time) {
+		t.Helper()
+		if left := h.ExpiresAt().Sub(began); left < time.Hour-time.Second || h.ExpiresAt().After(time.Now().Add(time.Hour)) {
+			t.Errorf("%s: it ends %v after it was asked for", what, left)
+		}
+	}
+	began := time.Now()
+	h := hold(t, c, lasting(seatsOf(0, "A1"), time.Hour))
+	ends("at once", h, began)
+	for i, by := range []time.Duration{time.Minute, -time.Minute} {
+		c.Drift(2*time.Hour, by)
+		began = time.Now()
+		if i == 0 {
+			h = hold(t, c, lasting(seatsOf(0, "A2"), time.Hour))
+		} else if err := h.Extend(testContext(t), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		ends(fmt.Sprint(by), h, began)
 	}
 }
 

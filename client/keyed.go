@@ -43,37 +43,37 @@ func (c *Client) newKeyed(ctx context.Context, typ string, payload any) (*keyed,
 }
 
 // settle asks for typ with payload: see keyed.settle.
-func (c *Client) settle(ctx context.Context, typ string, payload, result any) (*greeting, error) {
+func (c *Client) settle(ctx context.Context, typ string, payload, result any) error {
 	q, err := c.newKeyed(ctx, typ, payload)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	return q.settle(ctx, result)
 }
 
 // settle makes attempts until the outcome is known, or ctx ends. It decodes the result into what result points to, if that
-// is not nil, and returns what hello had told where the last attempt was made. The error is ErrUnknownOutcome when an attempt
-// may have done it; when ctx has ended first, it is its error as well.
-func (q *keyed) settle(ctx context.Context, result any) (*greeting, error) {
+// is not nil. The error is ErrUnknownOutcome when an attempt may have done it; when ctx has ended first, it is its error as
+// well.
+func (q *keyed) settle(ctx context.Context, result any) error {
 	for {
 		under, err := q.do(ctx, result)
 		_, answered := errors.AsType[*codec.Error](err)
 		switch {
 		case err == nil:
-			return under, nil
+			return nil
 		case answered && !passing(err):
 			if q.unknown != nil && (under == nil || under.session != q.session) { // else this is what was answered first
 				err = fmt.Errorf("%w: %w", err, q.unknown)
 			}
-			return nil, err
+			return err
 		case q.conn.client.ctx.Err() != nil:
-			return nil, q.overtaken(notSent(ErrClosed))
+			return q.overtaken(notSent(ErrClosed))
 		case ctx.Err() != nil || !passing(err) || !q.pause(ctx, err):
 			err = q.overtaken(err)
 			if why := ctx.Err(); why != nil && !errors.Is(err, why) {
 				err = fmt.Errorf("%w: %w", why, err)
 			}
-			return nil, err
+			return err
 		}
 	}
 }

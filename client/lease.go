@@ -149,7 +149,7 @@ func (l *Lease) drop(context.Context) { l.giveBack("", ErrLeaseReleased) }
 func (k *leases) release(l *Lease, outcome string, end time.Time) error {
 	ctx, cancel := context.WithDeadline(k.client.ctx, end)
 	defer cancel()
-	_, err := k.client.settle(ctx, "lease.release", wire.Release{Lease: l.id, Token: l.token, Outcome: outcome}, nil)
+	err := k.client.settle(ctx, "lease.release", wire.Release{Lease: l.id, Token: l.token, Outcome: outcome}, nil)
 	switch {
 	case errors.Is(err, ErrStaleToken) || errors.Is(err, ErrNotFound):
 		return fmt.Errorf("%w: %w", ErrLeaseLost, err)

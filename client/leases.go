@@ -163,19 +163,32 @@ func (k *leases) renewLocked(l *Lease, now time.Time) {
 	if l.renewal != nil {
 		return
 	}
+	k.refreshLocked(now)
 	var err error
 	if l.renewal, err = k.conn.send("lease.renew", "", l.name, 0, l.end, k.answered); err != nil {
 		k.troubleLocked(l, now, err)
 		return
 	}
 	l.renewal.lease = l
-	if now.Sub(k.helloAt) > greetingAgeMax {
-		k.helloAt = now
-		_, _ = k.conn.sayHello(func(c *call) { // if it fails, so does the renewal
-			k.conn.heardHello(c)
-			c.free()
-		})
+}
+
+// refresh has times be told by a hello that is not too old.
+func (k *leases) refresh() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.refreshLocked(time.Now())
+}
+
+func (k *leases) refreshLocked(now time.Time) {
+	oldest := now.Add(-greetingAgeMax)
+	if k.helloAt.After(oldest) || !k.conn.greetedBefore(oldest) {
+		return
 	}
+	k.helloAt = now
+	_, _ = k.conn.sayHello(func(c *call) { // if it fails, so does what is sent behind it
+		k.conn.heardHello(c)
+		c.free()
+	})
 }
 
 // answered is call.answered of renewals.
@@ -212,7 +225,7 @@ func (k *leases) renewedLocked(l *Lease, c *call) {
 	switch {
 	case err == nil:
 		l.trouble = nil
-		end := c.under.local(renewed.ExpiresAt)
+		end := k.conn.local(renewed.ExpiresAt)
 		if l.ttl > 0 && end.After(c.sentAt.Add(l.ttl)) {
 			end = c.sentAt.Add(l.ttl)
 		}
@@ -324,12 +337,12 @@ func (k *leases) forgetHold(h *Hold) {
 	}
 }
 
-// add takes up a lease that was granted as the answer to c. Its life is that of ctx.
-func (k *leases) add(ctx context.Context, c *call, ttl time.Duration, granted *wire.Lease) *Lease {
+// add takes up a lease that was granted just now. Its life is that of ctx.
+func (k *leases) add(ctx context.Context, ttl time.Duration, granted *wire.Lease) *Lease {
 	l := &Lease{
 		keeper: k, id: granted.Lease, token: granted.Token, items: granted.Items, ttl: ttl,
 		name: appendLeaseName(nil, granted.Lease, granted.Token),
-		lost: make(chan struct{}), end: c.under.local(granted.ExpiresAt),
+		lost: make(chan struct{}), end: k.conn.local(granted.ExpiresAt),
 	}
 	l.parent = ctx
 	l.ctx, l.cancel = context.WithCancelCause(ctx)

@@ -33,10 +33,10 @@ func (n *numbered) has() []wire.Item {
 
 // ask asks for something to be done, see keyed. What was asked for before without its outcome being known is that request
 // still.
-func (n *numbered) ask(ctx context.Context, once bool, typ string, payload, result any) (*greeting, error) {
+func (n *numbered) ask(ctx context.Context, once bool, typ string, payload, result any) error {
 	q, err := n.client.newKeyed(ctx, typ, payload)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	q.once = once
 	name := typ + string(q.body)
@@ -46,7 +46,7 @@ func (n *numbered) ask(ctx context.Context, once bool, typ string, payload, resu
 		delete(n.unknown, name)
 	}
 	n.mu.Unlock()
-	under, err := q.settle(ctx, result)
+	err = q.settle(ctx, result)
 	if ctx.Err() != nil && errors.Is(err, ErrUnknownOutcome) { // else it can not be found out any more
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -55,7 +55,7 @@ func (n *numbered) ask(ctx context.Context, once bool, typ string, payload, resu
 		}
 		n.unknown[name] = q
 	}
-	return under, err
+	return err
 }
 
 // lose takes seats out of the items, without seats all, and reports whether none is left.

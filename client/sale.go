@@ -28,7 +28,7 @@ func (s *Sale) Seats() []wire.Item { return s.has() }
 // Rooms that were confirmed with the seats stay booked: they are a booking of the same number and token, see BookingOf.
 func (s *Sale) Refund(ctx context.Context, to string, seats ...wire.SeatRef) (int, error) {
 	var refunded wire.Refunded
-	_, err := s.ask(ctx, true, "sale.refund", wire.Refund{Sale: s.id, Token: s.token, Seats: seats, To: to}, &refunded)
+	err := s.ask(ctx, true, "sale.refund", wire.Refund{Sale: s.id, Token: s.token, Seats: seats, To: to}, &refunded)
 	if err != nil {
 		return 0, err
 	}

@@ -41,8 +41,22 @@ func (g *greeting) local(at int64) time.Time {
 	return g.asked.Add(time.UnixMilli(at).Sub(g.server) - time.Millisecond)
 }
 
+// local returns that by what the last hello told.
+func (cn *conn) local(at int64) time.Time {
+	cn.client.mu.Lock()
+	defer cn.client.mu.Unlock()
+	return cn.greeting.local(at)
+}
+
+// greetedBefore reports whether the last hello, if there was one, was sent before that.
+func (cn *conn) greetedBefore(at time.Time) bool {
+	cn.client.mu.Lock()
+	defer cn.client.mu.Unlock()
+	return cn.greeting != nil && cn.greeting.asked.Before(at)
+}
+
 // greetingAgeMax is how old a greeting may be for times to be told by it: clocks that drift apart by 50 ppm, which is much,
-// make 3 ms of it.
+// make 3 ms of it. Who is to be told a time has a hello sent ahead of the request, if it is older.
 const greetingAgeMax = time.Minute
 
 func (cn *conn) helloPayload(resume string, attempt uint64) []byte {
