@@ -331,7 +331,7 @@ func (m *Machine) resolveWant(w *Want) (resolved, *Error) {
 	r.spans = append(r.spans, w.Spans...) // a copy: it gets the pool's set-up and clean-up
 	switch kind := p.spec.Kind; {
 	case kind == Calendar && len(w.Spans) == 0:
-		return bad(BadPayload, "pool %s is a calendar: say from when to when", p.name)
+		return bad(BadPayload, "pool %s is a calendar: say from when to when, as slot.book and lease.acquire can", p.name)
 	case kind != Calendar && len(w.Spans) > 0:
 		return bad(BadPayload, "pool %s is of kind %s: only a calendar is booked from when to when", p.name, kind)
 	case w.Best != "" && (kind != Stock || len(w.IDs) > 0):

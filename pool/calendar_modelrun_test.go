@@ -310,10 +310,12 @@ func (m *calendarModel) look() {
 	q.To = q.From + m.between(1, 40)
 	var want, got []string
 	parts := o.parts(name)
+	now := m.m.Now()
+	from, to := max(q.From, now), min(q.To, now+p.spec.HorizonMs)
 	for _, r := range p.rooms {
 		start := int64(-1)
-		for at := q.From - p.spec.SetupMs; !r.draining && at <= q.To+p.spec.CleanupMs; at++ {
-			free := at < q.To+p.spec.CleanupMs && use(parts, r.id, at)+q.Units <= r.capacity
+		for at := from - p.spec.SetupMs; !r.draining && from < to && at <= to+p.spec.CleanupMs; at++ {
+			free := at < to+p.spec.CleanupMs && use(parts, r.id, at)+q.Units <= r.capacity
 			switch {
 			case free && start < 0:
 				start = at

@@ -75,6 +75,7 @@ func TestBadInput(t *testing.T) {
 		{"fill with no ID", items(pool.ItemSpec{}), pool.BadPayload, "is empty"},
 		{"fill with a long ID", items(pool.ItemSpec{ID: long}), pool.BadPayload, "300 bytes"},
 		{"fill with a control character", items(pool.ItemSpec{ID: "a\n"}), pool.BadPayload, "control characters"},
+		{"fill with what JSON can not tell apart", items(pool.ItemSpec{ID: "a\ufffd"}), pool.BadPayload, "U+FFFD"},
 		{"fill with no UTF-8", items(pool.ItemSpec{ID: "\xff"}), pool.BadPayload, "not UTF-8"},
 		{"fill with too many labels", items(pool.ItemSpec{ID: "a", Labels: labels}), pool.BadPayload, "33 labels"},
 		{"fill with attrs that are not JSON", items(pool.ItemSpec{ID: "a", Attrs: []byte("{")}), pool.BadPayload, "not JSON"},

@@ -234,8 +234,8 @@ func checkName(what, name string, bytesMax int) error {
 		return &Error{BadPayload, what + " is empty"}
 	case len(name) > bytesMax:
 		return &Error{BadPayload, fmt.Sprintf("%s has %d bytes, %d at most are allowed", what, len(name), bytesMax)}
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return &Error{BadPayload, fmt.Sprintf("%s, %q, holds control characters or is not UTF-8", what, name)}
+	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == utf8.RuneError }): // what JSON can not tell apart, too
+		return &Error{BadPayload, fmt.Sprintf("%s, %q, holds control characters, U+FFFD or what is not UTF-8", what, name)}
 	}
 	return nil
 }

@@ -115,8 +115,8 @@ func (m *Machine) Free(q TimesQuery) (free []Given, cursor string, err error) {
 		}
 		setup, cleanup := p.spec.SetupMs, p.spec.CleanupMs
 		for _, open := range q.Open {
-			// Set-up and clean-up may be outside of the opening hours.
-			at, end := max(open.Start, from.at)-setup, open.End+cleanup
+			// Nothing is booked in the past, or too far ahead. Set-up and clean-up may be there, and outside of the opening hours.
+			at, end := max(open.Start, from.at, m.now)-setup, min(open.End, m.now+p.spec.HorizonMs)+cleanup
 			for end-at >= setup+q.LengthMs+cleanup {
 				begin, until, ok := it.times.Free(at, end, setup+q.LengthMs+cleanup, q.Units, int64(it.quantity), &steps)
 				if !ok && begin >= end {

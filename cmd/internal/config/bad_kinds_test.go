@@ -89,7 +89,7 @@ func TestBadKinds(t *testing.T) {
 		{"ID twice in a block", stock + "    seats: [{rows: 1..11, seats: 1..11}]\n", `k.yaml:4:13: pools.p.seats[0] has "111" twice, as row 1, seat 11 and as row 11, seat 1: have the IDs differ, as with id: "{row}-{seat}"`},
 		{"ID twice", block + "      - {rows: C..D, seats: 5}\n", `k.yaml:6:9: item "C5" is there twice, first at k.yaml:5:9: take one of them out`},
 		{"ID of an item", block + "    items: [A1]\n", `k.yaml:6:13: item "A1" is there twice, first at k.yaml:5:9: take one of them out`},
-		{"ID, control", stock + "    seats: [{rows: \"a\\tb\", seats: 1}]\n", `k.yaml:4:13: the ID of an item, "a\tb1", holds control characters or is not UTF-8`},
+		{"ID, control", stock + "    seats: [{rows: \"a\\tb\", seats: 1}]\n", `k.yaml:4:13: the ID of an item, "a\tb1", holds control characters, U+FFFD or what is not UTF-8`},
 		{"blocks over each other", block + "      - {rows: X..Z, seats: 1..2, at: {row: 3, column: 4}}\n", `k.yaml:6:9: item "X1" is in row 3, column 4 of the hall, and so is "C4" of k.yaml:5:9: move one of them (a block of seats, with at)`},
 		{"at, none", more + "        at: {row: 0}\n", `k.yaml:7:19: pools.p.seats[0].at.row is "0": want a whole number, 1 or more`},
 		{"at, unknown", more + "        at: {col: 1}\n", `k.yaml:7:14: pools.p.seats[0].at can have no "col": there are row and column`},
