@@ -138,6 +138,7 @@ type Blocked struct {
 	Pool              string
 	Want, Match, Free int
 	Grant             uint64 // whose end comes first of those in the way, as far as that is known; 0: none
+	Kind              Kind   // what Grant is called
 	FreeAt            int64  // when it ends, unless it is renewed
 	Leaving           bool   // what it wants is leaving
 }
@@ -172,7 +173,7 @@ func (m *Machine) Explain(id uint64) (Explanation, error) {
 		x.Blocked = append(x.Blocked, b)
 		fmt.Fprintf(&text, "; pool %s: %d wanted, %d match, %d of them free", b.Pool, b.Want, b.Match, b.Free)
 		if b.Grant != 0 {
-			fmt.Fprintf(&text, ", lease %d ends at %d unless it is renewed", b.Grant, b.FreeAt)
+			fmt.Fprintf(&text, ", %s %d ends at %d unless it is renewed", b.Kind.grantName(), b.Grant, b.FreeAt)
 		}
 	}
 	if err != nil {
@@ -186,7 +187,7 @@ func (m *Machine) Explain(id uint64) (Explanation, error) {
 func (b *Blocked) inTheWay(r *resolved) {
 	note := func(g *grant) {
 		if g != nil && g.expiresAt != 0 && (b.FreeAt == 0 || g.expiresAt < b.FreeAt) {
-			b.Grant, b.FreeAt = g.id, g.expiresAt
+			b.Grant, b.Kind, b.FreeAt = g.id, g.kind, g.expiresAt
 		}
 	}
 	switch {

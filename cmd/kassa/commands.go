@@ -101,7 +101,7 @@ var verbs = map[string]verb{
 
 	"watch":   {"[POOL...]", 0, -1, false, "from-rev types", (*options).watch},
 	"explain": {"WAIT", 1, 1, false, "", (*options).explainWait},
-	"demo":    {"", 0, 0, false, "pool clients duration seed reset all json", (*options).demo},
+	"demo":    {"", 0, 0, false, "pool clients duration seed patience reset all json", (*options).demo},
 
 	"backup":         {"[NAME]", 0, 1, false, "", (*options).backup},
 	"journal verify": {"DIR", 1, 1, false, "", (*options).journalVerify},

@@ -56,13 +56,16 @@ func (o *options) slotDay(ctx context.Context, t terminal, args []string) error 
 		// What is booked on the day before and after may need to be set up and cleaned up on this one.
 		const margin = int64(24 * time.Hour / time.Millisecond)
 		list := ask
-		list.From, list.To = wire.At(d.from-margin), wire.At(d.to+margin)
-		for s, err := range o.booked(ctx, k.c, list) {
-			switch {
-			case err != nil:
+		list.From, list.To, list.Open = wire.At(d.from-margin), wire.At(d.to+margin), true
+		for page, err := range o.bookedPages(ctx, k.c, list) {
+			if err != nil {
 				return err
-			case rooms[s.ID] != nil:
-				rooms[s.ID].booked = append(rooms[s.ID].booked, s)
+			}
+			d.open = page.Open
+			for _, s := range page.Booked {
+				if rooms[s.ID] != nil {
+					rooms[s.ID].booked = append(rooms[s.ID].booked, s)
+				}
 			}
 		}
 		drawing := canvas{coloured: o.coloured(t)}
@@ -83,7 +86,7 @@ type day struct {
 	from, to int64
 	rooms    []*room
 	cell     int64 // ms, of a column
-	open     []stretch
+	open     []wire.Opening
 }
 
 type room struct {
@@ -107,7 +110,6 @@ func (d *day) draw(c *canvas, pool string, width int) {
 			break
 		}
 	}
-	d.findOpen()
 	begin := time.UnixMilli(d.from).In(d.zone)
 	c.printf("%s, %s, %s", printable(pool), begin.Format("Monday 2006-01-02"), d.zone)
 	if length := time.Duration(d.to-d.from) * time.Millisecond; length != 24*time.Hour {
@@ -146,27 +148,6 @@ func (d *day) cells() int64 { return (d.to - d.from + d.cell - 1) / d.cell }
 
 func (d *day) cellAt(i int64) stretch {
 	return stretch{d.from + i*d.cell, min(d.from+(i+1)*d.cell, d.to)}
-}
-
-// findOpen finds out when the pool is open: when anything is free or booked.
-func (d *day) findOpen() {
-	for _, r := range d.rooms {
-		d.open = append(d.open, r.free...)
-		for _, s := range r.booked {
-			d.open = append(d.open, stretch{s.Start, s.End})
-		}
-	}
-	slices.SortFunc(d.open, func(a, b stretch) int { return cmp.Compare(a.start, b.start) })
-	n := 0
-	for _, s := range d.open { // those that overlap become one
-		if n > 0 && s.start <= d.open[n-1].end {
-			d.open[n-1].end = max(d.open[n-1].end, s.end)
-			continue
-		}
-		d.open[n] = s
-		n++
-	}
-	d.open = d.open[:n]
 }
 
 // drawHours draws the hours as the clocks show them: one that is skipped is not there, one that is repeated is there twice.
@@ -240,7 +221,7 @@ func (d *day) lane(r *room, booked []wire.Slot) []cell {
 		switch {
 		case len(free) > 0 && free[0].within(at) > 0:
 			s = signFree
-		case slices.ContainsFunc(d.open, func(o stretch) bool { return o.within(at) > 0 }):
+		case slices.ContainsFunc(d.open, func(o wire.Opening) bool { return stretch{o.Start, o.End}.within(at) > 0 }):
 			s = signTaken
 		}
 		cells[i] = cell{s, s.char}

@@ -24,7 +24,8 @@ import (
 type demoFlags struct {
 	clients  int
 	duration time.Duration
-	seed     uint64 // 0: any
+	seed     uint64        // 0: any
+	patience time.Duration // with a server that is gone
 	reset    bool
 	json     bool
 }
@@ -33,6 +34,7 @@ const (
 	demoPool     = "cinema"
 	demoClients  = 2000
 	demoDuration = 30 * time.Second
+	demoPatience = 30 * time.Second
 	demoOwner    = "demo-" // begins the names of all who buy in a demo
 	demoFiles    = 64      // open files that kassa needs besides the connections of the crowd
 )
@@ -57,6 +59,8 @@ func (o *options) demo(ctx context.Context, t terminal, _ []string) error {
 		return usagef("--clients is %d, below one", f.clients)
 	case f.duration <= 0:
 		return usagef("--duration is %v: want a time above zero", f.duration)
+	case f.patience < 0:
+		return usagef("--patience is %v, below zero", f.patience)
 	}
 	if room, known := openFilesMax(); known && f.clients+demoFiles > room {
 		return usagef("%d clients need %d open files, and the limit is %d: raise it (ulimit -n %d), or ask for %d clients at most (--clients)",
@@ -76,6 +80,9 @@ func (o *options) demo(ctx context.Context, t terminal, _ []string) error {
 	d.crowd = newCrowd(o, d.pool, d.seed, f.clients)
 
 	failed := d.storm(ctx, t)
+	if _, gone := errors.AsType[*goneError](failed); gone {
+		return failed
+	}
 	r, err := d.prove()
 	if err != nil {
 		return errors.Join(failed, err)
@@ -278,7 +285,7 @@ func (d *demo) storm(ctx context.Context, t terminal) error {
 func (d *demo) settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, holdTTL+2*time.Second)
 	defer cancel()
-	c, err := d.o.dial(ctx)
+	c, err := d.o.dialPatiently(ctx, client.Config{})
 	if err != nil {
 		return // prove finds that, too
 	}
@@ -307,22 +314,64 @@ func closed(ch <-chan struct{}) bool {
 	}
 }
 
+// goneError says that the server was out of reach for longer than the demo has patience.
+type goneError struct {
+	patience time.Duration
+	err      error // of the last attempt
+}
+
+func (e *goneError) Error() string {
+	return fmt.Sprintf("the server was gone, and not back within %v (--patience): %v", e.patience, e.err)
+}
+
+func (e *goneError) Unwrap() error { return e.err }
+
+// patiently makes attempts until one succeeds, or fails otherwise than because the server is gone, or that was so for too long.
+func (o *options) patiently(ctx context.Context, attempt func() error) error {
+	var gone time.Time // since when it is
+	for pause := shortPause; ; pause = min(2*pause, longPause) {
+		err := attempt()
+		switch {
+		case ctx.Err() == nil && errors.Is(err, errWatchAgain): // it was there
+			gone, pause = time.Time{}, shortPause
+			continue
+		case err == nil || ctx.Err() != nil || !passing(err):
+			return err
+		case gone.IsZero():
+			gone = time.Now()
+		}
+		if time.Since(gone) >= o.demoOf.patience {
+			return &goneError{o.demoOf.patience, err}
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// dialPatiently is dialWith for a server that may be about to come back.
+func (o *options) dialPatiently(ctx context.Context, cfg client.Config) (c *client.Client, err error) {
+	err = o.patiently(ctx, func() error {
+		c, err = o.dialWith(ctx, cfg)
+		return err
+	})
+	return c, err
+}
+
 // follow calls fn for the events of these types from a rev on, in order, each once, by one goroutine: up to the rev to, or
-// where that is 0 until ctx ends.
+// where that is 0 until ctx ends. It goes on where it was when the server was gone and is back.
 func (o *options) follow(ctx context.Context, from, to uint64, types []string, fn func(*wire.Event)) error {
 	ask := wire.Watch{Types: types, FromRev: from}
 	if to > 0 {
 		ask.Types = append(slices.Clone(types), "session.opened") // that of the watch itself comes behind all others
 	}
-	for {
-		err := o.followOnce(ctx, &ask, to, fn)
-		if ctx.Err() != nil && to == 0 {
-			return nil
-		}
-		if !errors.Is(err, errWatchAgain) {
-			return err
-		}
+	err := o.patiently(ctx, func() error { return o.followOnce(ctx, &ask, to, fn) })
+	if ctx.Err() != nil && to == 0 {
+		return nil
 	}
+	return err
 }
 
 // followOnce does so for as long as no event is lost, and says in ask where to go on.

@@ -63,7 +63,10 @@ type visitor struct {
 	crowd  *crowd
 	owner  string
 	client *client.Client
-	lost   chan uint64 // the hold that it was told it has lost
+	lost   chan uint64   // the holds that it was told it has lost
+	back   chan struct{} // has one when a lost connection is back
+	asked  int           // how often it asked for seats
+	again  bool          // it asked for some again, as the connection was lost: what it got first it may not know of
 
 	seats       int // that it wants side by side, to begin with
 	wait, think time.Duration
@@ -90,6 +93,7 @@ type tally struct {
 	errors    []string       // of visits that ended otherwise; the first of them
 	failed    int            // all of them
 	replies   int
+	again     int                     // requests that were made again
 	atOnce    *hdrhistogram.Histogram // answers that nobody had to wait for seats for
 	creates   *hdrhistogram.Histogram // those to hold.create among them
 	waits     *hdrhistogram.Histogram // for seats to come back, of who got some
@@ -104,7 +108,7 @@ func newCrowd(o *options, pool string, seed uint64, clients int) *crowd {
 	for i := range clients {
 		r := rand.New(rand.NewPCG(seed, uint64(i)))
 		v := &visitor{
-			crowd: c, owner: fmt.Sprintf("%s%05d", demoOwner, i+1), lost: make(chan uint64, 1),
+			crowd: c, owner: fmt.Sprintf("%s%05d", demoOwner, i+1), lost: make(chan uint64, 16), back: make(chan struct{}, 1),
 			seats: 1 + r.IntN(together),
 			wait:  waitFrom + time.Duration(r.Int64N(int64(waitTo-waitFrom))),
 			think: thinkFrom + time.Duration(r.Int64N(int64(thinkTo-thinkFrom))),
@@ -137,7 +141,7 @@ func (c *crowd) connect(ctx context.Context) error {
 		connecting.Go(func() {
 			defer func() { <-places }()
 			var err error
-			if v.client, err = c.o.dialWith(ctx, client.Config{OnPush: v.told, PushesMax: 16}); err != nil {
+			if v.client, err = c.o.dialPatiently(ctx, client.Config{OnPush: v.told, OnReconnect: v.returned, PushesMax: 16}); err != nil {
 				cancel(fmt.Errorf("client %d of %d: %w", i+1, len(c.visitors), err))
 				return
 			}
@@ -248,8 +252,14 @@ func (v *visitor) hold(ctx context.Context, seats int) (*wire.Hold, error) {
 	t.count(&t.asking, +1)
 	defer t.count(&t.asking, -1)
 	var hold wire.Hold
+	key := ""
+	if v.wait > 0 { // a wait goes on while its client is away
+		v.asked++
+		key = fmt.Sprintf("hold-%d", v.asked)
+	}
 	began := time.Now()
-	err := v.ask(ctx, "hold.create", ask, &hold, v.wait)
+	again, err := v.ask(ctx, client.Request{Type: "hold.create", Payload: ask, Key: key}, &hold, v.wait)
+	v.again = v.again || again
 	took := time.Since(began).Microseconds()
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -279,13 +289,18 @@ func (v *visitor) decide(ctx context.Context, hold *wire.Hold) (outcome string, 
 	}
 	if v.mind < shareVoiding {
 		var voided wire.Voided
-		if err = v.askAtOnce("hold.void", ref, &voided); err == nil && voided.Voided != len(hold.Seats) {
+		if _, err = v.askAtOnce("hold.void", ref, &voided); err == nil && voided.Voided != len(hold.Seats) {
 			err = fmt.Errorf("hold %d: %d seats were voided of %d", hold.Hold, voided.Voided, len(hold.Seats))
 		}
 		outcome = hasVoided
 	} else {
 		var sale wire.Sale
-		if err = v.askAtOnce("hold.confirm", ref, &sale); err == nil {
+		var again bool
+		again, err = v.askAtOnce("hold.confirm", ref, &sale)
+		if again && errors.Is(err, codec.AlreadyResolved) { // the session was over, and with it the key: the first one has done it
+			sale, err = wire.Sale{Sale: hold.Hold, Token: hold.Token, Seats: hold.Seats}, nil
+		}
+		if err == nil {
 			t.mu.Lock()
 			t.receipts = append(t.receipts, receipt{v.owner, sale.Sale, sale.Token, seatIDs(sale.Seats)})
 			t.mu.Unlock()
@@ -298,24 +313,36 @@ func (v *visitor) decide(ctx context.Context, hold *wire.Hold) (outcome string, 
 	return outcome, err
 }
 
-// forget has the hold run out, and waits to be told so.
+// forget has the hold run out, and waits to be told so. A client that was away may not be told.
 func (v *visitor) forget(ctx context.Context, hold *wire.Hold) (outcome string, err error) {
-	select {
-	case lost := <-v.lost:
-		if lost != hold.Hold {
-			return "", fmt.Errorf("hold %d was lost, it is told, and has hold %d", lost, hold.Hold)
+	ref := wire.HoldRef{Hold: hold.Hold, Token: hold.Token}
+	patience := time.After(holdTTL + toldWithin + v.crowd.o.demoOf.patience)
+	for {
+		select {
+		case lost := <-v.lost:
+			switch {
+			case lost == hold.Hold:
+				return hasExpired, nil
+			case !v.again:
+				return "", fmt.Errorf("hold %d was lost, it is told, and has hold %d", lost, hold.Hold)
+			}
+		case <-v.back:
+			_, err = v.askAtOnce("hold.void", ref, new(wire.Voided))
+			if _, ok := refused(err); ok {
+				return hasExpired, nil
+			}
+			return hasVoided, err
+		case <-ctx.Done():
+			return v.leave(ref)
+		case <-patience:
+			return "", fmt.Errorf("hold %d ran out, and nobody told", hold.Hold)
 		}
-		return hasExpired, nil
-	case <-ctx.Done():
-		return v.leave(wire.HoldRef{Hold: hold.Hold, Token: hold.Token})
-	case <-time.After(holdTTL + toldWithin):
-		return "", fmt.Errorf("hold %d ran out, and nobody told", hold.Hold)
 	}
 }
 
 // leave gives the seats back, as kassa is to end.
 func (v *visitor) leave(ref wire.HoldRef) (outcome string, err error) {
-	err = v.askAtOnce("hold.void", ref, new(wire.Voided))
+	_, err = v.askAtOnce("hold.void", ref, new(wire.Voided))
 	if _, ok := refused(err); ok { // it ran out just now
 		err = nil
 	}
@@ -333,29 +360,59 @@ func (v *visitor) told(p client.Push) {
 	}
 }
 
-// askAtOnce makes a request that does not wait for seats. It is not ended by a signal: nothing is left behind.
-func (v *visitor) askAtOnce(typ string, payload, result any) error {
+// returned is called when a lost connection is back.
+func (v *visitor) returned() {
+	select {
+	case v.back <- struct{}{}:
+	default:
+	}
+}
+
+// askAtOnce makes a request about a hold. It does not wait for seats, and is not ended by a signal: nothing is left behind.
+func (v *visitor) askAtOnce(typ string, ref wire.HoldRef, result any) (again bool, err error) {
 	t := &v.crowd.tally
 	began := time.Now()
-	err := v.ask(v.crowd.alive, typ, payload, result, 0)
+	again, err = v.ask(v.crowd.alive, client.Request{Type: typ, Payload: ref, Key: fmt.Sprintf("%s-%d", typ, ref.Hold)}, result, 0)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	_ = t.atOnce.RecordValue(time.Since(began).Microseconds())
-	return err
+	return again, err
 }
 
-// ask makes a request that may wait at the server for so long.
-func (v *visitor) ask(ctx context.Context, typ string, payload, result any, wait time.Duration) error {
+// ask makes a request that may wait at the server for so long; again, by the same key, if the connection was lost meanwhile.
+func (v *visitor) ask(ctx context.Context, r client.Request, result any, wait time.Duration) (again bool, err error) {
+	for ; ; again = true {
+		if err = v.askOnce(ctx, r, result, wait); ctx.Err() != nil || !cutOff(err) {
+			return again, err
+		}
+		v.crowd.tally.count(&v.crowd.tally.again, +1)
+		select {
+		case <-time.After(shortPause):
+		case <-ctx.Done():
+			return true, ctx.Err()
+		}
+	}
+}
+
+// cutOff reports whether a request has failed as the server is, or was, out of reach.
+func cutOff(err error) bool {
+	return errors.Is(err, client.ErrNotSent) || errors.Is(err, codec.Unavailable) || errors.Is(err, codec.Draining) || errors.Is(err, codec.Recovering)
+}
+
+func (v *visitor) askOnce(ctx context.Context, r client.Request, result any, wait time.Duration) error {
 	if limit := v.crowd.o.timeout; limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, limit+wait)
 		defer cancel()
 	}
-	err := v.client.Request(ctx, typ, payload, result)
+	reply, err := v.client.Do(ctx, r)
 	if _, answered := errors.AsType[*codec.Error](err); err == nil || answered {
 		v.crowd.tally.count(&v.crowd.tally.replies, +1)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return reply.Decode(result)
 }
 
 func seatIDs(items []wire.Item) []string {

@@ -28,7 +28,8 @@ type demoReport struct {
 	Outcomes    map[string]int `json:"outcomes"` // clients, by how their visit ended
 	Failed      int            `json:"failed"`   // clients that met something else
 	Replies     int            `json:"replies"`
-	AtOnceMs    times          `json:"atOnceMs"` // all answers that nobody waited for seats for
+	Again       int            `json:"again,omitempty"` // requests that were made again, as their connection was lost
+	AtOnceMs    times          `json:"atOnceMs"`        // all answers that nobody waited for seats for
 	CreatesMs   times          `json:"createsMs"`
 	WaitsMs     times          `json:"waitsMs"` // for seats to come back, of those who got some
 	Events      eventCounts    `json:"events"`
@@ -67,12 +68,16 @@ func (t times) String() string {
 // prove reads from the server what has happened, and checks it.
 func (d *demo) prove() (*demoReport, error) {
 	ctx := context.Background()
-	c, err := d.o.dial(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	list, err := d.list(ctx, c)
+	var list *seatList
+	err := d.o.patiently(ctx, func() error {
+		c, err := d.o.dial(ctx)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		list, err = d.list(ctx, c)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +178,7 @@ func verify(h *house, list []wire.ItemState, receipts []receipt) []string {
 // crowdTold adds what the crowd has met, and what went wrong with the demo itself.
 func (r *demoReport) crowdTold(c *crowd, failed error) {
 	t := &c.tally
-	r.Outcomes, r.Failed, r.Replies = t.outcomes, t.failed, t.replies
+	r.Outcomes, r.Failed, r.Replies, r.Again = t.outcomes, t.failed, t.replies, t.again
 	r.AtOnceMs, r.CreatesMs, r.WaitsMs = timesOf(t.atOnce), timesOf(t.creates), timesOf(t.waits)
 	r.Faults = append(r.Faults, t.errors...)
 	if more := t.failed - len(t.errors); more > 0 {
@@ -221,6 +226,9 @@ func (r *demoReport) write(out io.Writer, all bool) error {
 		fmt.Fprintf(w, "\nholds  %s created, %s sold, %s voided, %s ran out\n",
 			thousands(r.Events.Created), thousands(r.Events.Confirmed), thousands(r.Events.Voided), thousands(r.Events.Expired))
 		fmt.Fprintf(w, "clients  %s\n", outcomeText(r.Outcomes, r.Failed))
+		if r.Again > 0 {
+			fmt.Fprintf(w, "connections were lost: %s requests were made again when the server was back\n", thousands(r.Again))
+		}
 		fmt.Fprintf(w, "hold.create, at once  %v\n", r.CreatesMs)
 		fmt.Fprintf(w, "seats that came back  %v\n", r.WaitsMs)
 		fmt.Fprintf(w, "all answers at once  %v\n", r.AtOnceMs)

@@ -112,16 +112,53 @@ func TestDemoKilled(t *testing.T) {
 	}
 }
 
-// TestDemoServerGoes checks that a demo whose server is killed ends, and says so.
+// TestDemoServerGoes checks that a demo whose server is killed waits for it, and ends when it does not come back, and says so.
 func TestDemoServerGoes(t *testing.T) {
 	server, env := demoServer(t)
-	p := proc.Command{Args: []string{bin + "/kassa", "demo", "--clients", "50"}, Env: env}.Start(t)
+	p := proc.Command{Args: []string{bin + "/kassa", "demo", "--clients", "50", "--patience", "1s"}, Env: env}.Start(t)
 	p.WaitLine(" sold; clients: ")
 	server.Signal(os.Kill)
 	server.Wait()
+	p.WaitLine("kassa: the server was gone, and not back within 1s (--patience): ", "connection refused")
 	p.WaitLine("Is kassad running?")
-	if code := p.Wait(); code != 3 {
+	if code := p.Wait(); code != 3 || strings.Contains(p.Output(), "WRONG") {
 		t.Errorf("code %d", code)
+	}
+}
+
+// TestDemoServerComesBack kills a server in the middle of a demo and starts it again, twice, and then has it end and come back.
+// The demo goes on, and proves what it does otherwise.
+func TestDemoServerComesBack(t *testing.T) {
+	config, data := filepath.Join(t.TempDir(), "pools.yaml"), filepath.Join(t.TempDir(), "data")
+	if err := os.WriteFile(config, []byte("pools: {cinema: {kind: stock, seats: [{rows: A..L, seats: 1..20}]}}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	listen := "tcp://127.0.0.1:0"
+	start := func() *proc.Process {
+		var server *proc.Process
+		server, listen = proc.Kassad(t, bin, "--listen", listen, "--config", config, "--data", data)
+		return server
+	}
+	server := start()
+	// Some have their holds run out, so it takes longer than the three restarts.
+	p := proc.Command{Args: []string{bin + "/kassa", "demo", "--clients", "150", "--seed", "1", "--json"}, Env: []string{"KASSA_ADDR=" + listen}}.Start(t)
+	for _, end := range []os.Signal{os.Kill, os.Kill, os.Interrupt} {
+		p.WaitLine(" sold; clients: ")
+		server.Signal(end)
+		server.Wait()
+		server = start()
+	}
+	var r demoReport
+	line := p.WaitLine(`{"pool":"cinema"`)
+	if err := json.Unmarshal([]byte(line), &r); err != nil {
+		t.Fatal(err)
+	}
+	visits := 0
+	for _, n := range r.Outcomes {
+		visits += n
+	}
+	if code := p.Wait(); code != 0 || r.Failed != 0 || len(r.Faults) != 0 || visits != 150 || r.Again == 0 || r.Outcomes[hasBought] != len(r.Sales) || r.Sold == 0 {
+		t.Errorf("code %d: %s", code, line)
 	}
 }
 
@@ -134,6 +171,7 @@ func TestDemoRefused(t *testing.T) {
 	}{
 		{"demo --clients 0", 2, "--clients is 0, below one"},
 		{"demo --duration 0s", 2, "--duration is 0s"},
+		{"demo --patience=-1s", 2, "--patience is -1s, below zero"},
 		{"demo now", 2, "demo takes no arguments"},
 		{"demo --pool nope", 1, "not_found: "},
 		{"demo --pool proxies", 1, "pool proxies has no seats that have a place"},

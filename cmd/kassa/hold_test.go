@@ -49,6 +49,13 @@ pools:
     items: [{id: attic, labels: {beamer: true}}, {id: hall, capacity: 3}]
     ids: [cellar]
   always: {kind: calendar, zone: Europe/Berlin, horizon: 175200h, ids: [one]}
+  studio:
+    kind: calendar
+    hours: {mon-fri: "08:00-18:00"}
+    setup: 1h
+    cleanup: 1h
+    horizon: 175200h
+    ids: [one]
 `
 
 // numbers finds the numbers in what a command has printed.
@@ -122,11 +129,11 @@ func TestHoldWaits(t *testing.T) {
 	wait := strings.Split(watch.WaitLine(`"type":"wait.began"`), `"wait":`)
 	number := numbers.FindString(wait[1])
 	explained := result[wire.Explained](t, kassa(t, nil, env, "explain", number))
-	if len(explained.Blocked) != 1 || explained.Blocked[0].Pool != "cinema" || explained.Blocked[0].Lease != held.Hold {
+	if len(explained.Blocked) != 1 || explained.Blocked[0].Pool != "cinema" || explained.Blocked[0].Hold != held.Hold {
 		t.Errorf("%+v", explained)
 	}
 	shown := onTerminal(t, 80, env, "explain", number)
-	if want := fmt.Sprintf("pool cinema: 1 wanted, 1 match, 0 of them free; %d is in the way until ", held.Hold); !strings.Contains(shown, want) {
+	if want := fmt.Sprintf("pool cinema: 1 wanted, 1 match, 0 of them free; hold %d is in the way until ", held.Hold); !strings.Contains(shown, want) {
 		t.Errorf("%q, want %q", shown, want)
 	}
 	expect(t, kassa(t, nil, env, "hold", "void", fmt.Sprint(held.Hold), fmt.Sprint(held.Token)), 0, `{"voided":1}`+"\n", "")

@@ -68,6 +68,9 @@ func quiet() { slog.SetDefault(slog.New(slog.DiscardHandler)) }
 // journalDump prints the events in the store of a kassad that does not run, or in a backup, as watch does.
 func (o *options) journalDump(ctx context.Context, t terminal, args []string) error {
 	dir := args[0]
+	if err := serve.CheckEventTypes(o.watchOf.types); err != nil {
+		return usagef("--types: %v", err)
+	}
 	quiet()
 	j, err := journal.OpenReadOnly(journal.Config{Dir: dir, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {

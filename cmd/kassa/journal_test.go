@@ -58,6 +58,7 @@ func TestBackup(t *testing.T) {
 	expect(t, do(fmt.Sprintf("journal dump %s --from-rev %d", dataDir, len(lines))), 0, "", "")
 	expect(t, do(fmt.Sprintf("journal dump %s --from-rev %d", dataDir, len(lines)+1)), 1, "", fmt.Sprintf("the last event of %s is rev %d", dataDir, len(lines)-1))
 	expect(t, do("journal dump --pool nope "+dataDir), 0, "", "")
+	expect(t, do("journal dump --types lease.grantd "+dataDir), 2, "", `kassa: --types: no event is of type "lease.grantd"; there are lease.granted, `)
 	only := do("journal dump --pool proxies --types lease.granted,lease.released " + dataDir)
 	if only.Code != 0 || strings.Count(only.Stdout, "\n") != 3 || strings.Contains(only.Stdout, "item.") {
 		t.Errorf("%+v", only)

@@ -246,6 +246,24 @@ func TestUsage(t *testing.T) {
 }
 
 func TestHelpAndVersion(t *testing.T) {
+	// Beside a command it says what it says of that, and no more.
+	for args, want := range map[string][2]string{
+		"hold --help":            {"hold confirm|void HOLD TOKEN [SEAT|SEAT=QTY...]\n", "sale"},
+		"hold void --help":       {"\nhold void      gives it back, or the seats named\n", "hold confirm  "},
+		"help slot day":          {"\nslot day       draws the day on a terminal, a line a room, else prints ", "slot find"},
+		"book rooms --help":      {"\nWHEN is 2026-11-21T10:00, by the clocks of the pool's zone", "slot find "},
+		"demo --help":            {"\n      --patience TIME   TIME that the demo waits", "--rrule"},
+		"lease run -h":           {"\nlease run takes the lease, runs COMMAND, and gives the lease back", "lease renew  "},
+		"journal dump --help":    {"Usage: kassa journal dump DIR [--from-rev REV]", "verify  "},
+		"request --help":         {"Usage: kassa [flags] request TYPE [PAYLOAD|-]\n\nrequest  asks for TYPE", "send  "},
+		"hold create x -n 3 -h":  {"  kassa hold create cinema --best 3 --owner anna --ttl 5m\n", "kassa hold confirm 304"},
+		"nothing like it --help": {"       kassa [flags] backup [NAME]\n", "no command"},
+	} {
+		got := kassa(t, nil, nil, strings.Fields(args)...)
+		if got.Code != 0 || !strings.Contains(got.Stdout, want[0]) || strings.Contains(got.Stdout, want[1]) || got.Stderr != "" {
+			t.Errorf("%s: want %q, and not %q: %+v", args, want[0], want[1], got)
+		}
+	}
 	for args, want := range map[string]string{"--help": "kassa ping -n 3", "-h": "Usage: kassa", "help": "Usage: kassa", "request --help": "Usage: kassa", "--version": "kassa "} {
 		got := kassa(t, nil, nil, strings.Fields(args)...)
 		if got.Code != 0 || !strings.Contains(got.Stdout, want) || got.Stderr != "" {

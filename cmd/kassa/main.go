@@ -1,6 +1,6 @@
 // Kassa asks a server for things from the command line, in JSON.
 //
-// Reading order: options.go (flags, where the server is), payload.go (what is sent), commands.go, then lease.go, run.go with
+// Reading order: options.go (flags, where the server is), help.go, payload.go (what is sent), commands.go, then lease.go, run.go with
 // child_linux.go, pool.go, hold.go with seatmap.go, slot.go with moment.go and day.go, watch.go, demo.go with
 // demo_crowd.go, demo_house.go, demo_proof.go and demo_view.go, and journal.go. What is drawn on terminals is drawn with draw.go.
 package main
@@ -13,6 +13,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -43,7 +44,7 @@ func run(ctx context.Context, args, environment []string, stdin io.Reader, stdou
 	o, err := readOptions(args, environment)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
-		fmt.Fprint(stdout, help())
+		fmt.Fprint(stdout, helpOn(o.args))
 		return exitOK
 	case err == nil && o.version:
 		fmt.Fprintln(stdout, "kassa", version())
@@ -94,7 +95,7 @@ func describe(err error) string {
 	if !ok {
 		return err.Error()
 	}
-	text := failure.Error()
+	text := operationCommands.Replace(failure.Error())
 	if failure.RetryAfterMs > 0 {
 		text += " (try again after " + strconv.Itoa(int(failure.RetryAfterMs)) + " ms)"
 	}
@@ -103,6 +104,9 @@ func describe(err error) string {
 	}
 	return text
 }
+
+// operationCommands are the commands for operations that the server recommends.
+var operationCommands = strings.NewReplacer("pool.list lists", "kassa pool ls lists", "slot.find tells", "kassa slot find tells")
 
 // version is that of the module the program was built from.
 func version() string {

@@ -105,6 +105,7 @@ func (o *options) flags() (settable, all *pflag.FlagSet) {
 	all.IntVar(&o.demoOf.clients, "clients", demoClients, "`COUNT` of the demo's clients, each with a connection")
 	all.DurationVar(&o.demoOf.duration, "duration", demoDuration, "`TIME` after which nobody asks for seats again in the demo")
 	all.Uint64Var(&o.demoOf.seed, "seed", 0, "`NUMBER` that what the demo's clients do follows from (default: any; it is printed)")
+	all.DurationVar(&o.demoOf.patience, "patience", demoPatience, "`TIME` that the demo waits for a server that is gone to come back")
 	all.BoolVar(&o.demoOf.reset, "reset", false, "refund what earlier demos have bought, and then begin")
 	all.BoolVar(&o.demoOf.json, "json", false, "print what the demo has come to in JSON")
 	all.StringVar(&o.envFile, "env-file", "", "read variables from `FILE` (default "+environ.FileDefault+", if it is there)")
@@ -231,7 +232,8 @@ func help() string {
        kassa [flags] slot cancel BOOKING TOKEN [--at WHEN [--following]] [--zone NAME]
        kassa [flags] watch [POOL...] [--from-rev REV] [--types TYPE,...]
        kassa [flags] explain WAIT
-       kassa [flags] demo [--clients COUNT] [--pool POOL] [--duration TIME] [--seed NUMBER] [--reset] [--all] [--json]
+       kassa [flags] demo [--clients COUNT] [--pool POOL] [--duration TIME] [--seed NUMBER] [--patience TIME] [--reset]
+                     [--all] [--json]
        kassa [flags] backup [NAME]
        kassa journal verify DIR
        kassa journal dump DIR [--from-rev REV] [--pool POOL] [--types TYPE,...]
@@ -269,7 +271,8 @@ watch          prints events as they happen, a line each, until it is interrupte
 explain        says what a wait is waiting for; WAIT is from an event
 
 demo  has many clients storm the seats of a pool, shows it, and proves at the end, from the server's log, that each seat
-      was sold once; it ends with 1 if not, or if a client met what it should not
+      was sold once; it ends with 1 if not, or if a client met what it should not. When the server goes, the demo waits for
+      it, and goes on: try kill -9
 
 backup          has the server make a backup, in the directory that kassad was given as --backups, and read it back; kassad
                 --data takes a copy of it. NAME is the time unless it is given. However long it takes, it is awaited,
@@ -326,6 +329,7 @@ Examples:
   kassa book rooms --select beamer=true --start 2026-11-23T09:00 --end 10:00 --rrule 'FREQ=WEEKLY;COUNT=10' --on-conflict skip
   kassa slot day rooms --day 2026-11-23
   kassa watch proxies --types lease.granted,lease.released
+  kassa demo --clients 500 --reset
   kassa backup && kassa journal verify /var/backups/kassa/20261121T151254.123Z
   kassa --addr unix:///run/kassa.sock --codec binary --timeout 5s request cntResponse
 `

@@ -253,6 +253,14 @@ func TestWatch(t *testing.T) {
 		t.Errorf("code %d, %s", code, p.Output())
 	}
 	expect(t, kassa(t, nil, env, "watch", "--from-rev", "1000"), 1, "", "kassa: state_behind: ")
+	expect(t, kassa(t, nil, env, "watch", "proxeis"), 1, "", `kassa: not_found: there is no pool "proxeis"; kassa pool ls lists those there are`)
+	expect(t, kassa(t, nil, env, "watch", "--types", "lease.grantd"), 1, "", `kassa: bad_payload: no event is of type "lease.grantd"; there are lease.granted, `)
+	p = proc.Command{Args: []string{bin + "/kassa", "watch", "proxies", "proxeis", "--from-rev", "1"}, Env: env}.Start(t)
+	p.WaitLine(`kassa: there is no pool "proxeis" now; if there was one, its events from rev 1 on are printed`)
+	p.Signal(os.Interrupt)
+	if code := p.Wait(); code != 0 || strings.Count(p.Output(), "there is no pool") != 1 {
+		t.Errorf("code %d, %s", code, p.Output())
+	}
 }
 
 // TestWatchGoesOn has a server break off a watch in all the ways there are: it goes on behind what was printed.

@@ -302,6 +302,9 @@ func (k *clock) fromTo(ctx context.Context, wholeDay bool) (from, to time.Time, 
 		return from, endOfDay(from.In(zone)), nil
 	}
 	to, err = k.at(ctx, "--to", f.to, from)
+	if err == nil && !to.After(from) {
+		err = usagef("--to is %q, which is not after the start, %s", f.to, from.In(zone).Format("Mon 2006-01-02 15:04 MST"))
+	}
 	return from, to, err
 }
 
@@ -317,11 +320,27 @@ func (o *options) free(ctx context.Context, c *client.Client, ask wire.SlotFind)
 
 // booked returns what slot.list does, of all pages.
 func (o *options) booked(ctx context.Context, c *client.Client, ask wire.SlotFind) iter.Seq2[wire.Slot, error] {
-	return paged(func(cursor string) ([]wire.Slot, string, error) {
+	return func(yield func(wire.Slot, error) bool) {
+		for page, err := range o.bookedPages(ctx, c, ask) {
+			for _, s := range page.Booked {
+				if !yield(s, nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(wire.Slot{}, err)
+			}
+		}
+	}
+}
+
+// bookedPages returns the pages.
+func (o *options) bookedPages(ctx context.Context, c *client.Client, ask wire.SlotFind) iter.Seq2[wire.SlotsBooked, error] {
+	return paged(func(cursor string) ([]wire.SlotsBooked, string, error) {
 		var page wire.SlotsBooked
 		ask.Cursor = cursor
 		err := o.get(ctx, c, "slot.list", ask, &page)
-		return page.Booked, page.Cursor, err
+		return []wire.SlotsBooked{page}, page.Cursor, err
 	})
 }
 

@@ -100,6 +100,9 @@ func TestSlotSeries(t *testing.T) {
 		return fmt.Sprintf(`{"pool":"rooms","id":"attic","labels":{"beamer":"true"},"start":%d,"end":%d}`+"\n", berlin(t, from), berlin(t, to))
 	}
 	expect(t, free, 0, line("2035-11-07 11:45", "2035-11-07 21:00"), "")
+	expect(t, do("slot find rooms --for 1h --from 2035-11-07T08:00 --to 07:59"), 2, "",
+		`kassa: --to is "07:59", which is not after the start, Wed 2035-11-07 08:00 CET`)
+	expect(t, do("slot ls nope"), 1, "", `kassa: not_found: there is no pool "nope"; kassa pool ls lists those there are`)
 	free = do("slot find rooms attic --for 1h --from 2035-11-07T08:00 --to 13:00")
 	expect(t, free, 0, line("2035-11-07 08:00", "2035-11-07 09:15")+line("2035-11-07 11:45", "2035-11-07 13:00"), "")
 }
@@ -184,6 +187,29 @@ blank: closed; a column is 30m
 	plain := regexp.MustCompile("\x1b\\[[0-9]*m").ReplaceAllString(coloured, "")
 	if plain == coloured || plain != onTerminal(t, 110, env, "slot", "day", "rooms", "--day", "2035-11-05") {
 		t.Errorf("%q", coloured)
+	}
+}
+
+// TestSlotDayNothingFree checks that a day on which nothing can be booked any more does not look as if it were closed.
+func TestSlotDayNothingFree(t *testing.T) {
+	env := append(kindsServer(t), "NO_COLOR=1")
+	for _, line := range []string{"--start 2035-11-05T09:00 --end 11:00 --owner anna", "--start 2035-11-05T14:30 --end 16:00 --owner bert"} {
+		result[wire.Booking](t, kassa(t, nil, env, strings.Fields("book studio "+line)...))
+	}
+	sameText(t, onTerminal(t, 60, env, "slot", "day", "studio", "--day", "2035-11-05"), `
+studio, Monday 2035-11-05, UTC
+     00  02  04  06  08  10  12  14  16  18  20  22
+one                  ~~[==]~~---~~[=]~~--
+
+. free  = booked  ? held
+~ kept free, to set up and clean up  - not free
+blank: closed; a column is 30m
+`)
+	result[wire.Drained](t, kassa(t, nil, env, "pool", "drain", "studio", "one"))
+	for day, want := range map[string]string{"2035-11-04": "\none\n", "2035-11-06": "\none                  --------------------\n"} {
+		if drawn := onTerminal(t, 60, env, "slot", "day", "studio", "--day", day); !strings.Contains(drawn, want) {
+			t.Errorf("%s:\n%s", day, drawn)
+		}
 	}
 }
 

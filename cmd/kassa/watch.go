@@ -98,6 +98,9 @@ func (o *options) watchOnce(ctx context.Context, t terminal, ask *wire.Watch) (b
 	var watching wire.Watching
 	if err = o.get(ctx, c, "watch", ask, &watching); err == nil {
 		begun = true
+		if ask.FromRev > 0 && ask.FromRev == o.watchOf.fromRev { // else the server has looked, or this was said before
+			o.notePools(ctx, t, c, ask.Pools)
+		}
 		select {
 		case err = <-over:
 		case <-ctx.Done():
@@ -108,6 +111,15 @@ func (o *options) watchOnce(ctx context.Context, t terminal, ask *wire.Watch) (b
 		ask.FromRev = max(p.last, watching.Rev) + 1
 	}
 	return begun, err
+}
+
+// notePools says which pools there are not: of these earlier events may be printed, if the names are right.
+func (o *options) notePools(ctx context.Context, t terminal, c *client.Client, pools []string) {
+	for _, name := range pools {
+		if err := o.get(ctx, c, "pool.stats", wire.PoolRef{Pool: name}, nil); errors.Is(err, codec.NotFound) {
+			fmt.Fprintf(t.stderr, "kassa: there is no pool %.140q now; if there was one, its events from rev %d on are printed\n", name, o.watchOf.fromRev)
+		}
+	}
 }
 
 // eventPrinter prints pushes. It belongs to the client's goroutine for these, until the client is closed.
@@ -191,6 +203,9 @@ func eventText(e *wire.Event) string {
 			fmt.Fprintf(&text, "  %s %s", word.name, printable(word.text))
 		}
 	}
+	if e.Withheld != nil {
+		fmt.Fprintf(&text, "  withheld %d", *e.Withheld)
+	}
 	if e.ExpiresAt != 0 {
 		text.WriteString("  until " + clockText(e.ExpiresAt))
 	}
@@ -215,7 +230,9 @@ func (o *options) explainWait(ctx context.Context, t terminal, args []string) er
 		for _, b := range x.Blocked {
 			fmt.Fprintf(w, "pool %s: %d wanted, %d match, %d of them free", printable(b.Pool), b.Want, b.Match, b.Free)
 			if b.Lease != 0 {
-				fmt.Fprintf(w, "; %d is in the way until %s, unless it ends before or is renewed", b.Lease, clockText(b.FreeAt))
+				fmt.Fprintf(w, "; lease %d is in the way until %s, unless it ends before or is renewed", b.Lease, clockText(b.FreeAt))
+			} else if b.Hold != 0 {
+				fmt.Fprintf(w, "; hold %d is in the way until %s, unless it ends before or is extended", b.Hold, clockText(b.FreeAt))
 			}
 			if b.Draining {
 				fmt.Fprint(w, "; what it wants is leaving")

@@ -180,9 +180,13 @@ func wireExplained(x *pool.Explanation) *wire.Explained {
 		Wait: x.Wait, Client: x.Client, Since: x.Since, Until: x.Until, Position: x.Position, Priority: int(x.Priority), Text: x.Text,
 	}
 	for _, b := range x.Blocked {
-		e.Blocked = append(e.Blocked, wire.Blocked{
-			Pool: b.Pool, Want: b.Want, Match: b.Match, Free: b.Free, Lease: b.Grant, FreeAt: b.FreeAt, Draining: b.Leaving,
-		})
+		w := wire.Blocked{Pool: b.Pool, Want: b.Want, Match: b.Match, Free: b.Free, FreeAt: b.FreeAt, Draining: b.Leaving}
+		if b.Kind == pool.Stock {
+			w.Hold = b.Grant
+		} else {
+			w.Lease = b.Grant
+		}
+		e.Blocked = append(e.Blocked, w)
 	}
 	return e
 }
@@ -191,7 +195,7 @@ func wireExplained(x *pool.Explanation) *wire.Explained {
 func WireEvent(e *pool.Event) *wire.Event {
 	w := &wire.Event{
 		Rev: e.Rev, At: e.At, Type: e.Type, Pool: e.Pool, Token: e.Token, Wait: e.Wait, Session: e.Session,
-		Client: e.Client, Owner: e.Owner, ExpiresAt: e.ExpiresAt, State: e.State, Outcome: e.Outcome, Cause: e.Cause,
+		Client: e.Client, Owner: e.Owner, ExpiresAt: e.ExpiresAt, State: e.State, Withheld: e.Withheld, Outcome: e.Outcome, Cause: e.Cause,
 		Items: wireRefs(e.Items), Was: wireRefs(e.Was),
 	}
 	switch what, _, _ := strings.Cut(e.Type, "."); what {

@@ -462,12 +462,6 @@ func (d *opDecoder) setItem(o *op) error {
 	return need(o, "id", p.ID)
 }
 
-func (d *opDecoder) watch(o *op) error {
-	p := new(wire.Watch)
-	o.ask = p
-	return d.into(o, p)
-}
-
 func (d *opDecoder) explain(o *op) error {
 	p := new(wire.Explain)
 	o.ask = p

@@ -398,9 +398,7 @@ func (p *poolsLoop) look(o *op, now int64) {
 	case *timesAsk:
 		o.view, err = p.times(o, ask)
 	case *wire.Watch:
-		if st := p.seatOf(o); st != nil && st.resume == "" {
-			o.err = codec.NewError(codec.Conflict, "a watch is answered by pushes, which only a client gets that has said hello: say hello first")
-		}
+		err = p.canWatch(o, ask)
 	}
 	if err != nil {
 		o.err = wireError(err)

@@ -40,7 +40,7 @@ func TestMutants(t *testing.T) {
 		{"rooms are booked on a full disk", "slot.go", "pool.OnConflict(p.OnConflict), Keyed: keyed(o)}, true\n",
 			"pool.OnConflict(p.OnConflict), Keyed: keyed(o)}, false\n", "^TestFullSells$"},
 		{"hours are not kept", "slot.go", "s.Start < s.End && !place.hours.Open(s.Start, s.End)", "s.Start > s.End", "^TestBookings$"},
-		{"what is closed is found", "slot.go", "	if hours == nil || q.From >= q.To {", "	if hours != nil || q.From >= q.To {", "^TestBookings$"},
+		{"what is closed is found", "slot.go", "	if d.places[q.Pool].hours == nil || q.From >= q.To {", "	if d.places[q.Pool].hours != nil || q.From >= q.To {", "^TestBookings$"},
 		{"a series is moved by hours, not by the clocks", "slot.go", "when.Shift(slots, zone, from, to)",
 			"when.Shift(slots, time.UTC, from, to)", "^TestMoveAcross"},
 		{"a move takes all times", "slot.go", "	if c.At, err = which(ask.At, ask.Following, zone); err != nil {",

@@ -230,43 +230,57 @@ func (p *poolsLoop) plan(ask *wire.SlotMove, c *pool.Move) error {
 type timesAsk struct {
 	query pool.TimesQuery
 	zone  *time.Location // the pool's
+	open  []wire.Opening // of slot.list: to be told
 }
 
 func (d *opDecoder) findSlots(o *op) error {
-	ask, lengthMs, count, err := d.timesAsk(o)
+	ask, p, count, err := d.timesAsk(o)
 	if err != nil {
 		return err
 	}
 	q := &ask.query
-	q.LengthMs, q.Units = lengthMs, count
-	hours := d.places[q.Pool].hours
-	if hours == nil || q.From >= q.To { // the machine says what is wrong with that
+	q.LengthMs, q.Units = p.LengthMs, count
+	if d.places[q.Pool].hours == nil || q.From >= q.To { // the machine says what is wrong with that
 		return nil
 	}
-	const openMax = 2000 // of opening hours: some years
-	q.Open = []pool.Span{}
+	q.Open, err = d.openings(q)
+	return err
+}
+
+func (d *opDecoder) listSlots(o *op) error {
+	ask, p, _, err := d.timesAsk(o)
+	if err != nil || !p.Open || ask.query.From >= ask.query.To {
+		return err
+	}
+	open, err := d.openings(&ask.query)
+	for _, s := range open {
+		ask.open = append(ask.open, wire.Opening{Start: s.Start, End: s.End})
+	}
+	return err
+}
+
+// openings returns when a pool is open, from one time to another.
+func (d *opDecoder) openings(q *pool.TimesQuery) ([]pool.Span, error) {
+	hours := d.places[q.Pool].hours // nil: always
+	const openMax = 2000            // of opening hours: some years
+	open := []pool.Span{}
 	for from := q.From; ; {
 		start, end, ok := hours.Next(from, q.To)
 		if !ok {
-			return nil
+			return open, nil
 		}
-		if len(q.Open) == openMax {
-			return codec.NewError(codec.InvalidInterval, fmt.Sprintf("from and to are too far apart: pool %s opens more than %d times between them", q.Pool, openMax))
+		if len(open) == openMax {
+			return nil, codec.NewError(codec.InvalidInterval, fmt.Sprintf("from and to are too far apart: pool %s opens more than %d times between them", q.Pool, openMax))
 		}
-		q.Open = append(q.Open, pool.Span{Start: start, End: end})
+		open = append(open, pool.Span{Start: start, End: end})
 		from = end
 	}
 }
 
-func (d *opDecoder) listSlots(o *op) error {
-	_, _, _, err := d.timesAsk(o)
-	return err
-}
-
-func (d *opDecoder) timesAsk(o *op) (ask *timesAsk, lengthMs, count int64, err error) {
-	var p wire.SlotFind
-	if err = d.into(o, &p); err != nil {
-		return nil, 0, 0, err
+func (d *opDecoder) timesAsk(o *op) (ask *timesAsk, p *wire.SlotFind, count int64, err error) {
+	p = new(wire.SlotFind)
+	if err = d.into(o, p); err != nil {
+		return nil, nil, 0, err
 	}
 	switch {
 	case p.Limit < 0 || p.Limit > pool.PageMax:
@@ -275,11 +289,11 @@ func (d *opDecoder) timesAsk(o *op) (ask *timesAsk, lengthMs, count int64, err e
 		err = need(o, "pool", p.Pool)
 	}
 	if err != nil {
-		return nil, 0, 0, err
+		return nil, nil, 0, err
 	}
 	zone, err := d.places.zone(p.Pool, p.Zone)
 	if err != nil {
-		return nil, 0, 0, err
+		return nil, nil, 0, err
 	}
 	ask = &timesAsk{query: pool.TimesQuery{Pool: p.Pool, Select: selector(p.Select), IDs: p.IDs, Limit: cmp.Or(p.Limit, 100), Cursor: p.Cursor}}
 	ask.zone, _ = d.places.zone(p.Pool, "")
@@ -291,7 +305,7 @@ func (d *opDecoder) timesAsk(o *op) (ask *timesAsk, lengthMs, count int64, err e
 		count = int64(*p.Count)
 	}
 	o.ask = ask
-	return ask, p.LengthMs, count, err
+	return ask, p, count, err
 }
 
 // times answers a slot.find or a slot.list.
@@ -301,7 +315,7 @@ func (p *poolsLoop) times(o *op, ask *timesAsk) (any, error) {
 		return &wire.SlotsFree{Zone: ask.zone.String(), Free: wireItems(free), Cursor: cursor}, err
 	}
 	booked, cursor, err := p.machine.Booked(ask.query)
-	page := &wire.SlotsBooked{Zone: ask.zone.String(), Booked: make([]wire.Slot, len(booked)), Cursor: cursor}
+	page := &wire.SlotsBooked{Zone: ask.zone.String(), Open: ask.open, Booked: make([]wire.Slot, len(booked)), Cursor: cursor}
 	for i, b := range booked {
 		page.Booked[i] = wire.Slot{
 			ID: b.ID, Start: b.Span.Start, End: b.Span.End, SetupMs: b.Span.SetupMs, CleanupMs: b.Span.CleanupMs,

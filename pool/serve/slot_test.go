@@ -1,7 +1,9 @@
 package serve
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +90,21 @@ func TestBookings(t *testing.T) {
 	// Before 10:00 room-1 is free for 1:50 only, as it has to be cleaned up after.
 	if got, want := strings.Join(gaps, ", "), "room-1 12:10-18:00, room-2 08:00-10:20, room-2 11:40-18:00"; got != want {
 		t.Errorf("free are %s, want %s", got, want)
+	}
+
+	// When it is open is told to who asks for that: from Friday noon to Monday noon.
+	monday, _ := time.ParseInLocation(time.DateOnly, day, p.Zone)
+	for monday.Weekday() != time.Monday {
+		monday = monday.AddDate(0, 0, 1)
+	}
+	noon := func(days int) int64 { return monday.AddDate(0, 0, days).Add(12 * time.Hour).UnixMilli() }
+	listed := into[wire.SlotsBooked](t, c.call("slot.list", fmt.Sprintf(`{"pool":"rooms","from":%d,"to":%d,"open":true}`, noon(-3), noon(0))))
+	want := []wire.Opening{{Start: noon(-3), End: noon(-3) + 6*3600_000}, {Start: noon(0) - 4*3600_000, End: noon(0)}}
+	if !slices.Equal(listed.Open, want) {
+		t.Errorf("open are %v, want %v", listed.Open, want)
+	}
+	if f := c.call("slot.list", fmt.Sprintf(`{"pool":"rooms","from":%d,"to":%d}`, noon(-3), noon(0))); bytes.Contains(f.ResultJob, []byte("open")) {
+		t.Errorf("got %s", f.ResultJob)
 	}
 
 	c.fails("conflict", "slot.move", booking(b, fmt.Sprintf(`,"start":"%sT10:30"`, day)))

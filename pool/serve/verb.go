@@ -117,7 +117,7 @@ var verbOps = map[string]verbOp{
 	"slot.book":     verbOpOf[wire.SlotBook, wire.Booking]("", nil, []string{"start"}, []string{"end"}),
 	"slot.move":     verbOpOf[wire.SlotMove, wire.Booking]("", nil, []string{"booking"}, []string{"token"}, []string{"start", "end", "item"}),
 	"slot.cancel":   verbOpOf[wire.SlotCancel, wire.Cancelled]("", nil, []string{"booking"}, []string{"token"}),
-	"slot.find":     verbOpOf[wire.SlotFind, wire.SlotsFree]("", nil, []string{"lengthMs"}, []string{"from"}, []string{"to"}),
+	"slot.find":     verbOpOf[wire.SlotFind, wire.SlotsFree]("", []string{"open"}, []string{"lengthMs"}, []string{"from"}, []string{"to"}),
 	"slot.list":     verbOpOf[wire.SlotFind, wire.SlotsBooked]("", []string{"lengthMs"}, []string{"from"}, []string{"to"}),
 }
 

@@ -143,7 +143,7 @@ func TestVerbWithRefused(t *testing.T) {
 		{"slot.book", `{"start":1,"end":2}`, "ids", `ids is for lease.acquire, not for slot.book: move it into with`, func(v *Verb) { v.IDs = []string{"a"} }},
 		{"slot.find", `{"from":1,"to":2}`, "with", `with has no lengthMs, which slot.find needs: say where it is, as in with: {lengthMs: payload.lengthMs}`, nil},
 		{"slot.find", `{"from":1,"to":2,"lengthMs":5,"limit":1001}`, "with", `with.limit is 1001: want 1 to 1000`, nil},
-		{"slot.list", `{"from":1,"to":2,"lengthMs":5}`, "with", `with has lengthMs, which slot.list has not: there are count, cursor, from, ids, limit, select, to and zone`, nil},
+		{"slot.list", `{"from":1,"to":2,"lengthMs":5}`, "with", `with has lengthMs, which slot.list has not: there are count, cursor, from, ids, limit, open, select, to and zone`, nil},
 		{"slot.move", `{"booking":1,"token":2}`, "with", `with has none of start, end and item, and slot.move needs one: say where it is, as in with: {start: payload.start}`, func(v *Verb) { v.Pool = "" }},
 		{"slot.move", `{"booking":1,"token":2}`, "item", `item is for lease.renew, lease.release, hold.extend, hold.confirm, hold.void and sale.refund, not for slot.move: move it into with`, func(v *Verb) { v.Item = "payload" }},
 		{"slot.cancel", `{"booking":1,"token":2}`, "pool", `pool is set, but what slot.cancel is about is named by number and token: take it out`, nil},

@@ -3,8 +3,10 @@ package serve
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/kassa-go/kassa/codec"
@@ -88,6 +90,61 @@ func (f *feed) since(rev uint64) (chunks []feedChunk, grown <-chan struct{}, ok 
 		i++
 	}
 	return slices.Clone(f.chunks[i:]), f.grown, true
+}
+
+// eventTypes are all types of events.
+var eventTypes = []string{
+	"lease.granted", "lease.renewed", "lease.expiring", "lease.released", "lease.expired",
+	"hold.created", "hold.extended", "hold.expiring", "hold.confirmed", "hold.voided", "hold.expired", "sale.refunded",
+	"slot.booked", "slot.moved", "slot.cancelled", "slot.past",
+	"wait.began", "wait.ended", "wait.moved",
+	"session.opened", "session.gone", "session.resumed", "session.ended",
+	"item.set", "item.state", "item.drained", "pool.set", "pool.retired", "pool.gone",
+	"key.settled", "key.forgotten", "server.restarted",
+}
+
+// CheckEventTypes returns an error if one of the types is none of an event: who waits for such waits for ever.
+func CheckEventTypes(types []string) error {
+	for _, typ := range types {
+		if !slices.Contains(eventTypes, typ) {
+			return fmt.Errorf("no event is of type %.64q; there are %s", typ, strings.Join(eventTypes, ", "))
+		}
+	}
+	return nil
+}
+
+func (d *opDecoder) watch(o *op) error {
+	p := new(wire.Watch)
+	o.ask = p
+	if err := d.into(o, p); err != nil {
+		return err
+	}
+	for _, list := range []struct {
+		name  string
+		names []string
+	}{{"pools", p.Pools}, {"types", p.Types}} {
+		if list.names != nil && len(list.names) == 0 {
+			return codec.NewError(codec.BadPayload, fmt.Sprintf("%s is empty, so that no event would be pushed: leave it out to be told of all", list.name))
+		}
+	}
+	return CheckEventTypes(p.Types)
+}
+
+// canWatch checks a watch against the session and the pools there are. One that begins with earlier events may be about a
+// pool that is gone.
+func (p *poolsLoop) canWatch(o *op, ask *wire.Watch) error {
+	if st := p.seatOf(o); st != nil && st.resume == "" {
+		return codec.NewError(codec.Conflict, "a watch is answered by pushes, which only a client gets that has said hello: say hello first")
+	}
+	if ask.Off || ask.FromRev > 0 {
+		return nil
+	}
+	for _, name := range ask.Pools {
+		if _, err := p.machine.Stats(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // watch begins or ends a client's watch.

@@ -94,6 +94,7 @@ type SlotFind struct {
 	From     *Moment  `json:"from"`
 	To       *Moment  `json:"to"`
 	Zone     string   `json:"zone,omitempty"`   // of from and to; default: the pool's
+	Open     bool     `json:"open,omitempty"`   // of slot.list: to be told when the pool is open, too
 	Limit    int      `json:"limit,omitempty"`  // 100; 1,000 at most
 	Cursor   string   `json:"cursor,omitempty"` // of the page before
 }
@@ -108,9 +109,16 @@ type SlotsFree struct {
 
 // SlotsBooked is the result of slot.list: by item, and by time.
 type SlotsBooked struct {
-	Zone   string `json:"zone"`
-	Booked []Slot `json:"booked"`
-	Cursor string `json:"cursor,omitempty"`
+	Zone   string    `json:"zone"`
+	Open   []Opening `json:"open,omitempty"` // if that was asked for, on each page: the opening hours between from and to
+	Booked []Slot    `json:"booked"`
+	Cursor string    `json:"cursor,omitempty"`
+}
+
+// Opening is a time within which a pool takes bookings: those that begin and end in it.
+type Opening struct {
+	Start int64 `json:"start"`
+	End   int64 `json:"end"`
 }
 
 // Slot is a time that is booked.

@@ -260,8 +260,8 @@ type ItemSet struct {
 
 // Watch is the payload of watch. Without pools and types it is about all. Watch{Off: true} ends it.
 type Watch struct {
-	Pools   []string `json:"pools,omitempty"`
-	Types   []string `json:"types,omitempty"`   // of events, such as lease.granted
+	Pools   []string `json:"pools,omitempty"`   // one that there is not is refused, but with fromRev
+	Types   []string `json:"types,omitempty"`   // of events, such as lease.granted; likewise, also with fromRev
 	FromRev uint64   `json:"fromRev,omitempty"` // the first rev that is wanted; 0: what comes from now on
 	Off     bool     `json:"off,omitempty"`
 }
@@ -289,7 +289,8 @@ type Event struct {
 	Client    string `json:"client,omitempty"`
 	Owner     string `json:"owner,omitempty"`
 	ExpiresAt int64  `json:"expiresAt,omitempty"`
-	State     string `json:"state,omitempty"` // an item's
+	State     string `json:"state,omitempty"`    // an item's
+	Withheld  *int64 `json:"withheld,omitempty"` // units of an item with a quantity
 	Outcome   string `json:"outcome,omitempty"`
 	Cause     string `json:"cause,omitempty"`
 }
@@ -318,7 +319,8 @@ type Blocked struct {
 	Want     int    `json:"want"`
 	Match    int    `json:"match"`              // items of the pool that match
 	Free     int    `json:"free"`               // of these
-	Lease    uint64 `json:"lease,omitempty"`    // whose end comes first, of those in the way
+	Lease    uint64 `json:"lease,omitempty"`    // whose end comes first, of those in the way; or Hold
+	Hold     uint64 `json:"hold,omitempty"`     // as hold.create calls it
 	FreeAt   int64  `json:"freeAt,omitempty"`   // when it ends at the latest, unless it is renewed
 	Draining bool   `json:"draining,omitempty"` // what it wants is leaving
 }

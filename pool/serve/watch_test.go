@@ -1,0 +1,101 @@
+package serve
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/kassa-go/kassa/pool/wire"
+)
+
+// What would be waited for without end is refused: a pool, or a type of events, that there is not. The watch before goes on.
+func TestWatchOfNothing(t *testing.T) {
+	dir := t.TempDir()
+	s := startOnly(t, Config{Journal: open(t, dir), Pools: []Pool{items("p", 1), items("gone", 1), items("leaving", 1)}}, 0)
+	c := dial(t, s.addr)
+	c.hello("")
+	c.call("watch", `{"pools":["p"],"types":["lease.granted"]}`).none(t)
+	all := "; there are lease.granted, lease.renewed, "
+	for _, test := range []struct{ payload, code, says string }{
+		{`{"types":["lease.grantd"]}`, "bad_payload", `no event is of type "lease.grantd"` + all},
+		{`{"types":["lease.granted",""],"fromRev":1}`, "bad_payload", `no event is of type ""` + all},
+		{`{"types":["watch.ended"]}`, "bad_payload", `no event is of type "watch.ended"` + all},
+		{`{"types":[]}`, "bad_payload", "types is empty, so that no event would be pushed: leave it out to be told of all"},
+		{`{"pools":[]}`, "bad_payload", "pools is empty, so that no event would be pushed: leave it out to be told of all"},
+		{`{"pools":["P"]}`, "not_found", `there is no pool "P"; pool.list lists those there are`},
+		{`{"pools":["p",""]}`, "not_found", `there is no pool ""; pool.list lists those there are`},
+	} {
+		if f := c.call("watch", test.payload); f.Code != test.code || !strings.HasPrefix(f.Err, test.says) {
+			t.Errorf("%s: %s: %s; want %s: %s", test.payload, f.Code, f.Err, test.code, test.says)
+		}
+	}
+	c.release(c.acquire("p", ""))
+	if e := into[wire.Event](t, c.push()); e.Type != "lease.granted" {
+		t.Errorf("got %+v", e)
+	}
+	c.call("watch", `{"pools":["nope"],"off":true}`).none(t)
+	held := c.acquire("leaving", "")
+	c.Close()
+	if err := s.end(giveUp); err != nil {
+		t.Fatal(err)
+	}
+
+	// A pool that is not configured any more can be watched while it has something, and from an earlier rev when it is gone.
+	s = start(t, Config{Journal: open(t, dir), Pools: []Pool{items("p", 1)}})
+	c = dial(t, s.addr)
+	c.hello("")
+	c.fails("not_found", "watch", `{"pools":["gone"]}`)
+	c.call("watch", `{"pools":["gone"],"types":["pool.gone"],"fromRev":1}`).none(t)
+	if e := into[wire.Event](t, c.push()); e.Pool != "gone" {
+		t.Errorf("got %+v", e)
+	}
+	c.call("watch", `{"pools":["leaving"],"types":["pool.gone"]}`).none(t)
+	c.release(held)
+	if e := into[wire.Event](t, c.push()); e.Pool != "leaving" {
+		t.Errorf("got %+v", e)
+	}
+	c.fails("not_found", "watch", `{"pools":["leaving"]}`)
+}
+
+// The types of events that can be watched are those of the page, and each that the machine has is among them.
+func TestEventTypes(t *testing.T) {
+	page, err := os.ReadFile("../../codec/PROTOCOL.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "\n- **Events**")
+	text, _, ok := strings.Cut(text, " The push `watch.ended`")
+	if !ok {
+		t.Fatal("the page does not list the events")
+	}
+	groups := `(?:lease|hold|sale|slot|booking|wait|session|item|pool|key|server)\.[a-z]+`
+	documented := slices.DeleteFunc(regexp.MustCompile("`"+groups+"`").FindAllString(text, -1), func(name string) bool {
+		return name == "`lease.acquire`"
+	})
+	for i := range documented {
+		documented[i] = strings.Trim(documented[i], "`")
+	}
+	slices.Sort(documented)
+	if listed := slices.Sorted(slices.Values(eventTypes)); !slices.Equal(listed, slices.Compact(documented)) {
+		t.Errorf("there are\n%q, the page has\n%q", listed, documented)
+	}
+	sources, _ := filepath.Glob("../*.go")
+	for _, name := range sources {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		for _, typ := range regexp.MustCompile(`e\.Type\b[^"\n]*"(`+groups+`)"`).FindAllStringSubmatch(string(source), -1) {
+			// A booking is firm at once, so it is never only held.
+			if !slices.Contains(eventTypes, typ[1]) && typ[1] != "slot.held" && typ[1] != "slot.expired" {
+				t.Errorf("%s: %s", name, typ[1])
+			}
+		}
+	}
+}
