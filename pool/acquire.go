@@ -47,6 +47,7 @@ type resolved struct {
 	ids     []*item
 	best    Best
 	spans   []Span
+	rooms   int // that match, of a calendar
 }
 
 // putMore appends what a request has that is not for leases, as the last of what it is put to.
@@ -233,6 +234,9 @@ func (c *Acquire) check(wants []resolved) *Error {
 			if err := checkTTL(*c.TTLMs, p); err != nil {
 				return err
 			}
+		}
+		if err := wants[i].tooManyTimes(); err != nil {
+			return err
 		}
 		if c.WaitMs < 0 || c.WaitMs > p.spec.WaitMaxMs {
 			return &Error{BadPayload, fmt.Sprintf("waitMs is %d: pool %s allows 0 to %d", c.WaitMs, p.name, p.spec.WaitMaxMs)}

@@ -42,9 +42,10 @@ func (s Span) end() int64   { return s.End + s.CleanupMs }
 
 // String gives a span as people read it.
 func (s Span) String() string {
-	const layout = "2006-01-02T15:04:05.999Z"
-	return time.UnixMilli(s.Start).UTC().Format(layout) + " to " + time.UnixMilli(s.End).UTC().Format(layout)
+	return timeText(s.Start) + " to " + timeText(s.End)
 }
+
+func timeText(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.999Z") }
 
 // span is a time that a grant has of an item.
 type span struct {
@@ -125,17 +126,24 @@ func (r *resolved) fitsCapacity() *Error {
 		}
 		return true
 	})
+	r.rooms = rooms
 	switch {
 	case r.count <= 0:
 		return &Error{BadPayload, fmt.Sprintf("count is %d: want 1 or more", r.count)}
 	case rooms == 0:
 		return &Error{NoMatch, fmt.Sprintf("pool %s has no item that matches", r.pool.name)}
-	case r.ids == nil && rooms*len(r.spans) > TimesMax:
-		return &Error{BadPayload, fmt.Sprintf("%d times in any of %d items are too many to look at, %d at most: ask for fewer times at once, or for certain items", len(r.spans), rooms, TimesMax)}
 	case most < r.count:
 		return &Error{NoMatch, fmt.Sprintf("%d at once are wanted, what matches in pool %s has room for %d", r.count, r.pool.name, most)}
 	}
 	return nil
+}
+
+// tooManyTimes says that a want is for more than there is time to look at. It is about new requests only: items are added.
+func (r *resolved) tooManyTimes() *Error {
+	if r.ids != nil || r.rooms*len(r.spans) <= TimesMax {
+		return nil
+	}
+	return &Error{BadPayload, fmt.Sprintf("%d times in any of %d items are too many to look at, %d at most (the product): ask for fewer times at once, or for certain items", len(r.spans), r.rooms, TimesMax)}
 }
 
 // freeFor reports whether an item is free for all that is wanted of it.
@@ -172,8 +180,8 @@ func pickTimes(picks []part, w *resolved) ([]part, bool) {
 	return picks, ok
 }
 
-// rooms returns how many items match, and how many of these are free for all that is wanted.
-func (r *resolved) rooms() (match, free int) {
+// freeRooms returns how many items match, and how many of these are free for all that is wanted.
+func (r *resolved) freeRooms() (match, free int) {
 	r.candidates(false, func(it *item) bool {
 		match++
 		if r.freeFor(it) {
@@ -186,7 +194,7 @@ func (r *resolved) rooms() (match, free int) {
 
 // inTheWay says why the times wanted can not be had now; empty: they can.
 func (r *resolved) inTheWay() (text string) {
-	match, free := r.rooms()
+	match, free := r.freeRooms()
 	switch {
 	case r.ids == nil && free > 0 || free == match:
 		return ""
@@ -245,6 +253,9 @@ func (c *Book) decide(m *Machine, r *Reply) {
 	wants, err := m.resolveWants([]Want{c.Want})
 	if err == nil && wants[0].spans == nil {
 		err = &Error{BadPayload, fmt.Sprintf("pool %s is of kind %s: only a calendar is booked", c.Want.Pool, wants[0].pool.spec.Kind)}
+	}
+	if err == nil {
+		err = wants[0].tooManyTimes()
 	}
 	if err == nil && c.Owner != "" {
 		err = asError(checkName("owner", c.Owner, OwnerBytesMax))
@@ -364,7 +375,7 @@ func (c *Cancel) decide(m *Machine, r *Reply) {
 	if m.scratch.chosen = parts; err != nil {
 		if c.At.Start != nil {
 			err.Code = NotFound
-			err.Message = fmt.Sprintf("booking %d has nothing that begins at %d", g.id, *c.At.Start)
+			err.Message = fmt.Sprintf("booking %d has nothing that begins at %s", g.id, timeText(*c.At.Start))
 		}
 		r.Err = err
 		return
@@ -395,7 +406,7 @@ func (c *Move) decide(m *Machine, r *Reply) {
 	parts, err := c.At.choose(m.scratch.chosen[:0], g, "moved")
 	m.scratch.chosen = parts
 	if err != nil && c.At.Start != nil {
-		err = &Error{NotFound, fmt.Sprintf("booking %d has nothing that begins at %d", g.id, *c.At.Start)}
+		err = &Error{NotFound, fmt.Sprintf("booking %d has nothing that begins at %s", g.id, timeText(*c.At.Start))}
 	}
 	var to []part
 	if err == nil {

@@ -39,10 +39,15 @@ func TestTimesThatCanNotBe(t *testing.T) {
 		w.fails(move(r, slots...), pool.InvalidInterval)
 	}
 	w.must(book("i0001", slot(now-10, now+1))) // it has begun
-	w.must(book("i0001", slot(end, end+1000)))
+	last := w.must(book("i0001", slot(end, end+1000)))
 	w.must(book("i0001", slot(1000, 2000)))
-	free, _, err := w.m.Free(pool.TimesQuery{Pool: "c", From: 0, To: 1 << 50, Units: 1, LengthMs: 1, Limit: 100})
-	if err != nil || free[0].Span.Start != w.now+1 || free[len(free)-1].Span.End != w.now+2_000_000 {
+	free, _, err := w.m.Free(pool.TimesQuery{Pool: "c", From: 0, To: 1 << 50, Units: 1, LengthMs: 500, Limit: 100})
+	if err != nil || free[0].Span.Start != w.now+1 || free[len(free)-1].Span.End != slot(end, 0).Start {
+		t.Errorf("at %d, %v: free are %+v", w.now, err, free)
+	}
+	w.must(cancel(last))
+	free, _, err = w.m.Free(pool.TimesQuery{Pool: "c", From: 0, To: 1 << 50, Units: 1, LengthMs: 500, Limit: 100})
+	if err != nil || free[len(free)-1].Span.End != slot(end+500, 0).Start {
 		t.Errorf("at %d, %v: free are %+v", w.now, err, free)
 	}
 }

@@ -311,7 +311,7 @@ func (m *calendarModel) look() {
 	var want, got []string
 	parts := o.parts(name)
 	now := m.m.Now()
-	from, to := max(q.From, now), min(q.To, now+p.spec.HorizonMs)
+	from, to := max(q.From, now), min(q.To, now+p.spec.HorizonMs+q.LengthMs)
 	for _, r := range p.rooms {
 		start := int64(-1)
 		for at := from - p.spec.SetupMs; !r.draining && from < to && at <= to+p.spec.CleanupMs; at++ {
@@ -326,6 +326,12 @@ func (m *calendarModel) look() {
 				start = -1
 			}
 		}
+	}
+	if !slices.ContainsFunc(p.rooms, func(r *cRoom) bool { return !r.draining && q.Units <= int64(r.capacity) }) {
+		_, _, err := m.m.Free(q)
+		e, ok := err.(*pool.Error)
+		o.must(ok && e.Code == pool.NoMatch, "%+v: %v, and no room would do", q, err)
+		return
 	}
 	for range 100 {
 		page, cursor, err := m.m.Free(q)

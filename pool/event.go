@@ -176,7 +176,7 @@ type Event struct {
 	Was     []ItemRef // before they were moved
 	Labels  string    // of an item that was set: a JSON object; empty: none
 	Attrs   string    // likewise: a JSON value; empty: none
-	Kind    Kind      // of the grant: what it is called
+	Kind    Kind      // of the grant: what it is called; or of the pool of item.state
 	Grant   uint64
 	Token   uint64
 	Wait    uint64

@@ -47,7 +47,10 @@ func TestAllKindsInOneRequest(t *testing.T) {
 	}
 	s.counts("l: 0 free, 1 held, 0 sold; s: 1 free, 0 held, 2 sold; c: 1")
 	s.states("a1:sold a2:sold a3:available")
-	if v, _, _ := s.m.ListItems(nil, "l", 10, ""); v[0].State != "leased" {
+	if v, _, _ := s.m.ListItems(nil, "l", 10, ""); v[0].State != "leased" || v[0].ExpiresAt != r.ExpiresAt {
+		t.Fatalf("%+v", v)
+	}
+	if v, _, _ := s.m.ListItems(nil, "s", 10, ""); v[0].State != "sold" || v[0].Grant != a.Grant || v[0].ExpiresAt != 0 {
 		t.Fatalf("%+v", v)
 	}
 	s.fails(confirm(a), pool.AlreadyResolved)

@@ -27,7 +27,7 @@ func (m *Machine) held(kind Kind, id, token uint64, r *Reply) *grant {
 	return nil
 }
 
-// Renew has what is held last for another TTL from now.
+// Renew has what is held last for another TTL from now. A hold does not end earlier for that, as a lease may.
 type Renew struct {
 	Kind         Kind // what the client calls it: Lease (default) or Stock
 	Grant, Token uint64
@@ -56,6 +56,9 @@ func (c *Renew) decide(m *Machine, r *Reply) {
 		}
 	}
 	expiresAt := g.end(m.now + ttl)
+	if c.Kind == Stock {
+		expiresAt = max(expiresAt, g.expiresAt)
+	}
 	ev := &m.scratch.renewed
 	*ev = renewed{grant: g.id, expiresAt: expiresAt, as: g.kind}
 	m.emit(ev)
@@ -76,7 +79,7 @@ func checkTTL(ttlMs int64, p *pool) *Error {
 	case ttlMs <= 0:
 		return &Error{BadPayload, fmt.Sprintf("ttlMs is %d: want 1 or more", ttlMs)}
 	case ttlMs > p.spec.TTLMaxMs:
-		return &Error{BadPayload, fmt.Sprintf("ttlMs is %d, pool %s allows %d at most; a lease can be renewed", ttlMs, p.name, p.spec.TTLMaxMs)}
+		return &Error{BadPayload, fmt.Sprintf("ttlMs is %d, pool %s allows %d at most; a %s can be %s", ttlMs, p.name, p.spec.TTLMaxMs, p.spec.Kind.grantName(), p.spec.Kind.prolonged())}
 	}
 	return nil
 }

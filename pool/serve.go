@@ -22,41 +22,43 @@ func (m *Machine) serveItem(it *item) {
 		m.lookAgainAside(p)
 		return
 	}
-	rounds := m.rounds(p.complex)
+	looks := looksMax
 	for n := 0; it.free; n++ {
-		if n == rounds {
-			m.lookAgainFor(it)
-			return
-		}
 		best := m.servable(p.itemLines[it], nil)
 		for _, l := range it.class.lines {
 			best = m.servable(l, best)
 		}
-		for _, w := range p.complex {
-			if best != nil && !w.sooner(best) {
-				break
-			}
-			if m.servableAside(w) {
-				best = w
-				break
-			}
-		}
-		if best == nil {
+		best, done := m.servableFirst(p.complex, best, &looks)
+		switch {
+		case !done || n == serveMax:
+			m.lookAgainFor(it)
+			return
+		case best == nil:
 			return
 		}
 		m.serve(best)
 	}
 }
 
-// rounds returns how often waits that are in no line may be looked at, all of them each time.
-func (m *Machine) rounds(aside []*wait) int {
-	looks := 1
+// servableFirst returns the first of some waits in no line, which are in order, that can be met and comes before best, else
+// best. It is not done when it has looked at so many times of items that others are to have their turn first; it looks at one
+// wait at least.
+func (m *Machine) servableFirst(aside []*wait, best *wait, looks *int) (first *wait, done bool) {
 	for _, w := range aside {
-		if w.queuedAside { // else it has ended, or its client is away
-			looks += m.looks(w)
+		switch {
+		case best != nil && !w.sooner(best):
+			return best, true
+		case !w.queuedAside: // it has been served, or its client is away
+			continue
+		case *looks <= 0:
+			return nil, false
+		}
+		*looks -= m.looks(w)
+		if m.servableAside(w) {
+			return w, true
 		}
 	}
-	return min(serveMax, looksMax/looks)
+	return best, true
 }
 
 // looks returns how many times of items are looked at, at most, to tell whether a wait can be met.
@@ -141,17 +143,18 @@ func (m *Machine) wantsTime(w *wait, p *pool, came Span) bool {
 // serveBest serves of these lines and waits, some of which may have been served already, those who can be, the best first.
 // It reports whether it is done.
 func (m *Machine) serveBest(lines []*line, aside []*wait) bool {
-	for range m.rounds(aside) {
+	slices.SortFunc(aside, (*wait).inOrder)
+	looks := looksMax
+	for range serveMax {
 		var best *wait
 		for _, l := range lines {
 			best = m.servable(l, best)
 		}
-		for _, w := range aside {
-			if w.queuedAside && (best == nil || w.sooner(best)) && m.servableAside(w) {
-				best = w
-			}
-		}
-		if best == nil {
+		best, done := m.servableFirst(aside, best, &looks)
+		switch {
+		case !done:
+			return false
+		case best == nil:
 			return true
 		}
 		m.serve(best)
@@ -329,27 +332,39 @@ func linesOf(waits []*wait) []*line {
 	return lines
 }
 
-// lookAside looks at waits for a pool that are in no line, from where it was left the last time: it serves those who can be,
-// and tells those whose wants are leaving. It returns how many times of items it looked at, at most, and whether it came to
-// the end.
-func (m *Machine) lookAside(p *pool) (looks int, done bool) {
+// nextAside returns the first of the waits for a pool that are in no line, behind those that Tick has looked at already; nil:
+// it has looked at all.
+func (p *pool) nextAside() *wait {
+	at := 0
+	if p.looked != nil {
+		found := false
+		if at, found = slices.BinarySearchFunc(p.complex, p.looked, (*wait).inOrder); found {
+			at++
+		}
+	}
+	if at == len(p.complex) {
+		return nil
+	}
+	return p.complex[at]
+}
+
+// lookAside looks at waits for a pool that are in no line, and come before another, from where it was left the last time: it
+// serves those who can be, and tells those whose wants are leaving. It returns how many times of items it looked at, at most.
+func (m *Machine) lookAside(p *pool, before *wait) (looks int) {
+	m.relookAside = slices.DeleteFunc(m.relookAside, func(x *pool) bool { return x == p })
 	for looks < looksMax/8 {
-		at := 0
-		if p.looked != nil {
-			at, _ = slices.BinarySearchFunc(p.complex, p.looked, (*wait).inOrder)
-			if at < len(p.complex) && p.complex[at] == p.looked {
-				at++
-			}
-		}
-		if at == len(p.complex) {
-			p.looked = nil
-			if !p.afresh {
-				return looks, true
-			}
-			p.afresh = false
+		w := p.nextAside()
+		switch {
+		case w == nil && !p.afresh:
+			p.again, p.looked = false, nil
+			return looks
+		case w == nil:
+			p.afresh, p.looked = false, nil
 			continue
+		case before != nil && !w.sooner(before):
+			m.relookAside = append(m.relookAside, p)
+			return looks
 		}
-		w := p.complex[at]
 		p.looked = w
 		looks += m.looks(w)
 		if err := m.resolveWait(w); err != nil {
@@ -358,7 +373,8 @@ func (m *Machine) lookAside(p *pool) (looks int, done bool) {
 			m.serve(w)
 		}
 	}
-	return looks, false
+	m.relookAside = append(m.relookAside, p)
+	return looks
 }
 
 // lookAgain has Tick look at a line.

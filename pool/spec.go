@@ -50,6 +50,14 @@ func (k Kind) grantName() string {
 	return "lease"
 }
 
+// prolonged is what is done to such a grant that its end be later.
+func (k Kind) prolonged() string {
+	if k == Lease {
+		return "renewed"
+	}
+	return "extended"
+}
+
 // Strategy says which of the free items that match is given out.
 type Strategy string
 
@@ -138,7 +146,7 @@ const (
 	bestMax      = 100            // best seats in one request
 	bestLinesMax = 64             // different selections of best seats that are waited for in a pool
 	SpansMax     = 512            // times that one request books
-	TimesMax     = 1 << 18        // times that one request books, in each of the items that match
+	TimesMax     = 1 << 18        // times that a request is for, by the items of which any will do
 )
 
 // withDefaults returns s with its zero fields filled in, or what is wrong with it.

@@ -375,7 +375,11 @@ func (o *till) agrees(m *pool.Machine) {
 			default:
 				ok = ok && v.State == state && v.Grant == grant
 				if g := o.grants[grant]; g != nil {
-					ok = ok && v.ExpiresAt == g.expires && v.Client == g.client && v.Owner == g.owner
+					ends := g.expires
+					if state == "sold" {
+						ends = 0
+					}
+					ok = ok && v.ExpiresAt == ends && v.Client == g.client && v.Owner == g.owner
 				}
 				if grant == 0 {
 					x.Withheld += int(it.withheld)

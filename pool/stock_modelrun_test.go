@@ -240,12 +240,17 @@ func (s *seller) renew(c *pool.Renew) {
 	case c.TTLMs != nil && (*c.TTLMs <= 0 || *c.TTLMs > 6000):
 		codes = append(codes, pool.BadPayload)
 	}
+	before := int64(0)
+	if g != nil && c.Kind == pool.Stock {
+		before = g.expires
+	}
 	if r := s.do(c); s.decided(c, r, codes...) {
 		ttl := g.ttl
 		if c.TTLMs != nil {
 			ttl = *c.TTLMs
 		}
-		o.must(r.Grant == id && r.ExpiresAt == min(o.now+ttl, g.endsAt) && g.expires == r.ExpiresAt, "%+v: %+v of %+v", c, r, g)
+		want := max(before, min(o.now+ttl, g.endsAt))
+		o.must(r.Grant == id && r.ExpiresAt == want && g.expires == want, "%+v: %+v of %+v", c, r, g)
 	}
 }
 

@@ -360,7 +360,11 @@ func TestAHoldIsExtendedToItsLastMoment(t *testing.T) {
 		t.Fatalf("until %d, want %d", r.ExpiresAt, end)
 	}
 	*long.TTLMs++
-	s.fails(long, pool.BadPayload, "allows 2000")
+	s.fails(long, pool.BadPayload, "allows 2000 at most; a hold can be extended")
+	long.TTLMs = new(int64(1))
+	if r := s.must(long); r.ExpiresAt != end {
+		t.Fatalf("until %d, extended to end before: want %d", r.ExpiresAt, end)
+	}
 	s.now = end - 1
 	s.must(extend(a))
 	s.now = end

@@ -55,21 +55,21 @@ func (m *Machine) step() int {
 		m.grantDue(g, at)
 		return 1
 	}
+	const looks = 16 // take about the time of a step
 	if len(m.relook) > 0 {
 		l := m.relook[0]
+		if first := l.first(); first != nil && l.pool.again {
+			if w := l.pool.nextAside(); w != nil && w.sooner(first) {
+				return 1 + m.lookAside(l.pool, first)/looks
+			}
+		}
 		m.relook = m.relook[1:]
 		l.again = false
 		m.serveLine(l)
 		return 1
 	}
 	if len(m.relookAside) > 0 {
-		p := m.relookAside[0]
-		looks, done := m.lookAside(p)
-		m.relookAside = m.relookAside[1:]
-		if p.again = !done; p.again {
-			m.relookAside = append(m.relookAside, p)
-		}
-		return 1 + looks/16 // looks take the time of a step
+		return 1 + m.lookAside(m.relookAside[0], nil)/looks
 	}
 	return 0
 }

@@ -108,15 +108,16 @@ func (m *Machine) Free(q TimesQuery) (free []Given, cursor string, err error) {
 	if q.Open == nil {
 		q.Open = []Span{{Start: q.From, End: q.To}}
 	}
-	steps := timesSteps
+	steps, fits := timesSteps, q.Cursor != ""
 	cursor, err = m.each(&q, &steps, func(it *item, from page) (page, bool) {
 		if it.draining || q.Units > int64(it.quantity) {
 			return page{}, true
 		}
+		fits = true
 		setup, cleanup := p.spec.SetupMs, p.spec.CleanupMs
 		for _, open := range q.Open {
-			// Nothing is booked in the past, or too far ahead. Set-up and clean-up may be there, and outside of the opening hours.
-			at, end := max(open.Start, from.at, m.now)-setup, min(open.End, m.now+p.spec.HorizonMs)+cleanup
+			// From now on, and no later than something may begin. Set-up and clean-up may be outside of that and of the opening hours.
+			at, end := max(open.Start, from.at, m.now)-setup, min(open.End, m.now+p.spec.HorizonMs+q.LengthMs)+cleanup
 			for end-at >= setup+q.LengthMs+cleanup {
 				begin, until, ok := it.times.Free(at, end, setup+q.LengthMs+cleanup, q.Units, int64(it.quantity), &steps)
 				if !ok && begin >= end {
@@ -132,6 +133,9 @@ func (m *Machine) Free(q TimesQuery) (free []Given, cursor string, err error) {
 		}
 		return page{at: timeMax}, steps > 0
 	})
+	if err == nil && !fits && cursor == "" {
+		err = &Error{NoMatch, fmt.Sprintf("pool %s has no item that matches and has room for %d at once", p.name, q.Units)}
+	}
 	return free, cursor, err
 }
 

@@ -111,7 +111,10 @@ func (it *item) view() ItemView {
 		Broken: int(it.broken), Version: it.version, Row: int(it.row), Col: int(it.col), Quantity: int64(it.quantity),
 	}
 	if g := it.grant; g != nil {
-		v.Grant, v.ExpiresAt, v.Client, v.Owner = g.id, g.expiresAt, g.client, g.owner
+		v.Grant, v.Client, v.Owner = g.id, g.client, g.owner
+		if !it.sold() { // else what ends is only what was leased with it
+			v.ExpiresAt = g.expiresAt
+		}
 	}
 	if c := it.counter; c != nil {
 		v.Available, v.Held, v.Sold, v.Withheld = it.available(), c.held, c.sold, c.withheld
@@ -173,7 +176,7 @@ func (m *Machine) Explain(id uint64) (Explanation, error) {
 		x.Blocked = append(x.Blocked, b)
 		fmt.Fprintf(&text, "; pool %s: %d wanted, %d match, %d of them free", b.Pool, b.Want, b.Match, b.Free)
 		if b.Grant != 0 {
-			fmt.Fprintf(&text, ", %s %d ends at %d unless it is renewed", b.Kind.grantName(), b.Grant, b.FreeAt)
+			fmt.Fprintf(&text, ", %s %d ends at %d unless it is %s", b.Kind.grantName(), b.Grant, b.FreeAt, b.Kind.prolonged())
 		}
 	}
 	if err != nil {
@@ -192,7 +195,7 @@ func (b *Blocked) inTheWay(r *resolved) {
 	}
 	switch {
 	case r.spans != nil:
-		b.Match, b.Free = r.rooms()
+		b.Match, b.Free = r.freeRooms()
 	case r.ids != nil:
 		b.Match = len(r.ids)
 		for _, it := range r.ids {

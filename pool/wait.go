@@ -105,7 +105,7 @@ func (m *Machine) whyNot(wants []resolved) string {
 			case it.counter != nil:
 				return fmt.Sprintf("of item %q of pool %s %d are free, %d are wanted", it.id, w.pool.name, n, units)
 			default:
-				return fmt.Sprintf("item %q of pool %s is not free", it.id, w.pool.name)
+				return fmt.Sprintf("item %q of pool %s is %s", it.id, w.pool.name, it.status())
 			}
 		}
 		if w.ids == nil {

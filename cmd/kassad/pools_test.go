@@ -35,7 +35,7 @@ func TestPoolsSurviveKill(t *testing.T) {
 	c, kill = serve()
 	defer kill()
 	c.send(`{"type":"lease.acquire","queryIndex":1,"payload":{"want":[{"pool":"proxies","ids":["proxy-01"]}]}}`)
-	c.expect(`{"type":"lease.acquire","queryIndex":1,"err":"item \"proxy-01\" of pool proxies is not free; with waitMs the request would wait","code":"none_free"}`)
+	c.expect(`{"type":"lease.acquire","queryIndex":1,"err":"item \"proxy-01\" of pool proxies is leased; with waitMs the request would wait","code":"none_free"}`)
 	c.send(`{"type":"returnProxy","queryIndex":2,"payload":"proxy-01"}`)
 	if line := c.line(); !strings.HasPrefix(line, `{"type":"returnProxy","queryIndex":2,"resultJob":{"released":1},`) {
 		t.Fatal(line)

@@ -138,7 +138,11 @@ func TestGeneralAdmission(t *testing.T) {
 	if got := c.state("hall")["floor"]; got != "3/0/2/0" {
 		t.Errorf("available, held, sold, withheld: %s", got)
 	}
+	c.call("watch", `{"types":["item.state"]}`).none(t)
 	c.call("item.set", `{"pool":"hall","id":"floor","withheld":2}`).none(t)
+	if e := into[wire.Event](t, c.push()); e.Withheld == nil || *e.Withheld != 2 || ids(e.Items) != "floor" {
+		t.Errorf("%+v", e)
+	}
 	c.fails("conflict", "item.set", `{"pool":"hall","id":"floor","withheld":4}`)
 	if h = c.hold(`{"pool":"hall","qty":3}`); ids(h.Seats) != "A1 A2 floor" {
 		t.Errorf("%+v", h)

@@ -73,7 +73,7 @@ func (ps places) open(poolName string, slots []when.Slot) ([]pool.Span, error) {
 		spans[i] = pool.Span{Start: s.Start, End: s.End}
 		if s.Start < s.End && !place.hours.Open(s.Start, s.End) {
 			const layout = "Mon 2006-01-02 15:04"
-			return nil, codec.NewError(codec.InvalidInterval, fmt.Sprintf("pool %s is closed at some time between %s and %s (%s): slot.find tells when it is open",
+			return nil, codec.NewError(codec.InvalidInterval, fmt.Sprintf("pool %s is closed at some time between %s and %s (%s): slot.list with open: true tells when it is open",
 				poolName, time.UnixMilli(s.Start).In(place.zone).Format(layout), time.UnixMilli(s.End).In(place.zone).Format(layout), place.zone))
 		}
 	}
@@ -230,7 +230,7 @@ func (p *poolsLoop) plan(ask *wire.SlotMove, c *pool.Move) error {
 type timesAsk struct {
 	query pool.TimesQuery
 	zone  *time.Location // the pool's
-	open  []wire.Opening // of slot.list: to be told
+	open  []wire.Opening // of slot.list, if it asks for the opening hours
 }
 
 func (d *opDecoder) findSlots(o *op) error {

@@ -238,7 +238,7 @@ func TestBadHoldsAndSlots(t *testing.T) {
 		{"hold.create", `{"pool":"hall","best":{"n":101}}`, "bad_payload", "100 at most"},
 		{"hold.create", `{"pool":"hall","best":{"n":1},"seats":["A1"]}`, "bad_payload", "of seats, qty and best one is wanted"},
 		{"hold.create", `{"pool":"hall","best":3}`, "bad_payload", "best is 3: want an object"},
-		{"hold.create", `{"pool":"hall","seats":["A1"]}`, "none_free", `item "A1" of pool hall is not free; with waitMs the request would wait`},
+		{"hold.create", `{"pool":"hall","seats":["A1"]}`, "none_free", `item "A1" of pool hall is held; with waitMs the request would wait`},
 		{"hold.create", `{"pool":"hall","seats":["A2"],"ttlMs":3600001}`, "bad_payload", "ttlMs is 3600001, pool hall allows 3600000 at most"},
 		{"hold.create", `{"pool":"hall","seats":["A2"],"onDisconnect":"dirty"}`, "bad_payload", "dirty"},
 		{"hold.create", `{"pool":"leases","qty":1}`, "bad_payload", "pool leases is of kind lease"},

@@ -103,6 +103,12 @@ var eventTypes = []string{
 	"key.settled", "key.forgotten", "server.restarted",
 }
 
+// poolless are the types of events that name no pool.
+var poolless = []string{
+	"lease.renewed", "lease.expiring", "hold.extended", "hold.expiring", "wait.ended", "wait.moved",
+	"session.opened", "session.gone", "session.resumed", "session.ended", "key.settled", "key.forgotten", "server.restarted",
+}
+
 // CheckEventTypes returns an error if one of the types is none of an event: who waits for such waits for ever.
 func CheckEventTypes(types []string) error {
 	for _, typ := range types {
@@ -116,7 +122,7 @@ func CheckEventTypes(types []string) error {
 func (d *opDecoder) watch(o *op) error {
 	p := new(wire.Watch)
 	o.ask = p
-	if err := d.into(o, p); err != nil {
+	if err := d.into(o, p); err != nil || p.Off {
 		return err
 	}
 	for _, list := range []struct {
@@ -127,7 +133,14 @@ func (d *opDecoder) watch(o *op) error {
 			return codec.NewError(codec.BadPayload, fmt.Sprintf("%s is empty, so that no event would be pushed: leave it out to be told of all", list.name))
 		}
 	}
-	return CheckEventTypes(p.Types)
+	if err := CheckEventTypes(p.Types); err != nil {
+		return err
+	}
+	if p.Pools != nil && p.Types != nil && !slices.ContainsFunc(p.Types, func(typ string) bool { return !slices.Contains(poolless, typ) }) {
+		return codec.NewError(codec.BadPayload, "no event of these types names a pool, so that none would be pushed: leave pools out, or types; "+
+			"that is so of "+strings.Join(poolless, ", "))
+	}
+	return nil
 }
 
 // canWatch checks a watch against the session and the pools there are. One that begins with earlier events may be about a
@@ -157,7 +170,7 @@ func (a *acker) watch(o *op) {
 	if ask.FromRev > 0 && ask.FromRev <= last {
 		w.after = ask.FromRev - 1
 	}
-	if ask.FromRev > last+1 {
+	if ask.FromRev > last+1 && !ask.Off {
 		a.answers.Fail(o.job, codec.NewError(codec.StateBehind, "fromRev lies ahead of all events: it is not the same store, or a part of it was lost"))
 		return
 	}
