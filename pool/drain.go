@@ -168,3 +168,11 @@ func (m *Machine) Pools() []string {
 	}
 	return names
 }
+
+// Items returns the Spec.Items of a pool; 0 when it is not there, or to go.
+func (m *Machine) Items(name string) uint64 {
+	if p := m.byName[name]; p != nil && !p.retired {
+		return p.spec.Items
+	}
+	return 0
+}

@@ -112,11 +112,14 @@ func (s *Spec) numbers() [8]*int64 {
 
 // putMore appends what leases have no need of, as the last of what it is put to.
 func (s *Spec) putMore(e *enc) {
-	if s.Kind == Lease {
+	if s.Kind == Lease && s.Items == 0 {
 		return
 	}
 	for _, v := range s.more() {
 		e.int(*v)
+	}
+	if s.Items != 0 {
+		e.uint(s.Items)
 	}
 }
 
@@ -124,6 +127,7 @@ func (s *Spec) getMore(d *dec) {
 	for _, v := range s.more() {
 		*v = d.int()
 	}
+	s.Items = d.uint()
 }
 
 func (s *Spec) more() [7]*int64 {

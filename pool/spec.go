@@ -3,6 +3,8 @@ package pool
 import (
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
+	"iter"
 	"math"
 	"slices"
 	"strings"
@@ -117,6 +119,28 @@ type Spec struct {
 	SlotMaxMs          int64 // the longest booking: 31 days
 	HorizonMs          int64 // how far ahead bookings may begin: 732 days
 	KeepMs             int64 // how long a booking is kept once it is past: 86,400,000 (a day)
+
+	// Items is that of HashItems once a pool has all items of its configuration, and no others of a former one: as long as
+	// these are the same, what was done to them since stays.
+	Items uint64
+}
+
+// HashItems returns a hash of items, which is not 0 and never changes.
+func HashItems(items iter.Seq[ItemSpec]) uint64 {
+	h := fnv.New64a()
+	var e enc
+	for s := range items {
+		e = e[:0]
+		s.shape().put(&e)
+		shape := len(e)
+		e.uint(uint64(shape)) // it may be empty
+		e.string(s.ID)
+		e.string(labelsText(s.Labels))
+		e.string(string(s.Attrs))
+		h.Write(e[shape:])
+		h.Write(e[:shape])
+	}
+	return max(1, h.Sum64())
 }
 
 // Limits that no configuration changes.

@@ -111,15 +111,17 @@ type opDecoder struct {
 	kinds  map[string]opKind
 	verbs  map[string]*Verb
 	places places
-	json   *decoder.Decoder
-	strict *decoder.Decoder // refuses members that it does not know
+
+	strict, lenient *decoder.Decoder // which refuse members that they do not know, or ignore them
 }
 
 // newJobber returns the handler of all operations: it decodes, and hands on.
 func (s *Server) newJobber() dispatch.BatchHandler {
-	d := &opDecoder{kinds: make(map[string]opKind), verbs: make(map[string]*Verb), places: s.places, json: decoder.NewDecoder("")}
-	d.json.SetOptions(decoder.OptionCopyString | decoder.OptionValidateString)
-	d.strict = decoder.NewDecoder("")
+	d := &opDecoder{
+		kinds: make(map[string]opKind), verbs: make(map[string]*Verb), places: s.places,
+		strict: decoder.NewDecoder(""), lenient: decoder.NewDecoder(""),
+	}
+	d.lenient.SetOptions(decoder.OptionCopyString | decoder.OptionValidateString)
 	d.strict.SetOptions(decoder.OptionCopyString | decoder.OptionValidateString | decoder.OptionDisableUnknown)
 	for kind := range operations {
 		d.kinds[operations[kind].name] = opKind(kind)
@@ -166,10 +168,9 @@ func (d *opDecoder) into(o *op, v any) error {
 	if p == nil {
 		return nil
 	}
-	from := d.json
-	switch o.kind {
-	case opConfirm, opVoid, opRefund, opMove, opCancelSlot:
-		from = d.strict // a member that is misspelt would have all of it be sold, given back, moved or cancelled
+	from := d.strict // with a misspelt member something else would be done than is meant
+	if o.kind == opHello {
+		from = d.lenient // to a server of before, clients say what they are able to
 	}
 	from.Reset(unsafe.String(unsafe.SliceData(p), len(p)))
 	err := from.Decode(v)

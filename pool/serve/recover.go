@@ -53,34 +53,43 @@ func (s *Server) configure() error {
 	if s.cfg.Pools == nil {
 		return nil
 	}
+	m := s.pools.machine
 	specs := make([]pool.Spec, len(s.cfg.Pools))
 	for i, p := range s.cfg.Pools {
 		specs[i] = p.Spec
+		specs[i].Items = m.Items(p.Spec.Name)
 	}
 	if err := s.decideNow(&pool.Configure{Pools: specs}, nil); err != nil {
 		return err
 	}
-	s.pools.machine.BeginFill()
-	for _, p := range s.cfg.Pools {
+	m.BeginFill()
+	same := make(map[string]bool)
+	for i, p := range s.cfg.Pools {
+		if p.Items == nil {
+			p.Items = func(func(pool.ItemSpec) bool) {}
+		}
+		items := pool.HashItems(p.Items)
+		if same[p.Spec.Name] = items == specs[i].Items; same[p.Spec.Name] {
+			continue
+		}
 		if err := s.fillPool(p); err != nil {
 			return err
 		}
+		specs[i].Items = items
 	}
-	for _, name := range s.pools.machine.Pools() {
+	for _, name := range m.Pools() {
 		var reply pool.Reply
-		for more := true; more; more = reply.Cursor != "" {
+		for more := !same[name]; more; more = reply.Cursor != "" {
 			if err := s.decideNow(&pool.DrainUnseen{Pool: name, Cursor: reply.Cursor}, &reply); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	// Now they are as configured. If the server ends before that, the next start goes through all of it again.
+	return s.decideNow(&pool.Configure{Pools: specs}, nil)
 }
 
 func (s *Server) fillPool(p Pool) error {
-	if p.Items == nil {
-		return nil
-	}
 	items := make([]pool.ItemSpec, 0, 1024)
 	flush := func() error {
 		if len(items) == 0 {

@@ -47,7 +47,7 @@ func (s *SeatRef) UnmarshalJSON(p []byte) error {
 		return json.Unmarshal(p, &s.ID)
 	}
 	type plain SeatRef
-	if json.Unmarshal(p, (*plain)(s)) != nil {
+	if strictly(p, (*plain)(s)) != nil {
 		return fmt.Errorf("a seat is its ID, or an object with id, pool and qty, not %.64s", p)
 	}
 	return nil

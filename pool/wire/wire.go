@@ -6,6 +6,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 )
@@ -206,6 +207,13 @@ type FillItem struct {
 	Column   int64           `json:"column,omitempty"`
 }
 
+// strictly decodes an object, all of whose members must be known.
+func strictly(p []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(p))
+	d.DisallowUnknownFields()
+	return d.Decode(v)
+}
+
 // UnmarshalJSON takes an object, or a string that is the ID.
 func (f *FillItem) UnmarshalJSON(p []byte) error {
 	*f = FillItem{}
@@ -213,7 +221,7 @@ func (f *FillItem) UnmarshalJSON(p []byte) error {
 		return json.Unmarshal(p, &f.ID)
 	}
 	type plain FillItem
-	if json.Unmarshal(p, (*plain)(f)) != nil {
+	if strictly(p, (*plain)(f)) != nil {
 		return fmt.Errorf("an item is its ID, or an object with id, labels (whose values are strings), attrs, quantity, row and column, not %.64s", p)
 	}
 	return nil
