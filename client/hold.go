@@ -68,9 +68,9 @@ func (c *Client) HoldOf(id, token uint64) *Hold {
 // Items returns what is held, less what was voided, or what was when it ended. The slice is only to be read.
 func (h *Hold) Items() []wire.Item { return h.has() }
 
-// ExpiresAt returns until when it is held, by this machine's clock, whatever either clock shows: what the server says is taken
-// from what time it was there when that was asked last, at most a minute before the hold or its extension was asked for. So it
-// is not too late, but for what the clocks have drifted apart since, and as much too early as that answer took, at most.
+// ExpiresAt returns until when it is held, by this machine's clock. The server's time is converted with the offset measured by
+// the last hello, which is at most a minute older than the request. So it may be early by the time that hello took, and off by
+// what the clocks have drifted apart since.
 func (h *Hold) ExpiresAt() time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -137,6 +138,35 @@ func TestHoldClocksDrift(t *testing.T) {
 	}
 }
 
+// It is so, too, when there was no room to ask for the time once.
+func TestHoldClocksDriftUnasked(t *testing.T) {
+	s := newPoolServer(t, "", sales(serve.Config{}))
+	c := s.client(s.addr, client.Config{InFlightMax: 1, WaitingMax: 1})
+	h := hold(t, c, lasting(seatsOf(0, "A1"), time.Hour))
+	ctx, cancel := context.WithCancel(testContext(t))
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = c.Request(ctx, "hold.create", seatsOf(60_000, "A1"), nil) }) // waits at the server
+	await(t, func() bool { return c.Stats().InFlight == 1 })
+	wg.Go(func() { _ = h.Extend(ctx, time.Hour) })
+	await(t, func() bool { return c.Stats().Waiting == 1 })
+	c.Drift(2*time.Hour, time.Minute)
+	once, cancelOnce := context.WithTimeout(ctx, 10*time.Millisecond)
+	defer cancelOnce()
+	if err := h.Extend(once, time.Hour); err == nil {
+		t.Error("there was room")
+	}
+	cancel()
+	wg.Wait()
+	await(t, func() bool { return c.Stats().InFlight == 0 })
+	if err := h.Extend(testContext(t), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if end := time.Now().Add(time.Hour); h.ExpiresAt().After(end) || h.ExpiresAt().Before(end.Add(-30*time.Second)) {
+		t.Errorf("it ends %v from now", time.Until(h.ExpiresAt()))
+	}
+}
+
 // A hold is over when its time is, unless it is extended. Who waits gets it then.
 func TestHoldTime(t *testing.T) {
 	s := newPoolServer(t, "", sales(serve.Config{}))
@@ -154,14 +184,12 @@ func TestHoldTime(t *testing.T) {
 	if left := time.Until(extended.ExpiresAt()); left < 50*time.Minute || isDone(extended) {
 		t.Errorf("%v left", left)
 	}
-	if err := extended.Extend(testContext(t), 0); err != nil || time.Until(extended.ExpiresAt()) > time.Minute {
-		t.Errorf("%v, ends %v", err, extended.ExpiresAt())
+	if err := extended.Extend(testContext(t), 0); err != nil || time.Until(extended.ExpiresAt()) < 50*time.Minute {
+		t.Errorf("%v, ends %v: not before it did", err, extended.ExpiresAt())
 	}
-	if err := extended.Extend(testContext(t), time.Millisecond); err != nil {
-		t.Fatal(err)
-	}
+	extended = hold(t, c, lasting(seatsOf(0, "A3"), 500*time.Millisecond))
 	within(t, "its time is over", extended.Done())
-	hold(t, other, seatsOf(20_000, "A2"))
+	hold(t, other, seatsOf(20_000, "A3"))
 	wants(t, extended.Extend(testContext(t), 0), client.ErrExpired)
 	confirm(t, next)
 	elsewhere := c.HoldOf(next.ID(), next.Token())

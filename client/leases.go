@@ -184,11 +184,12 @@ func (k *leases) refreshLocked(now time.Time) {
 	if k.helloAt.After(oldest) || !k.conn.greetedBefore(oldest) {
 		return
 	}
-	k.helloAt = now
-	_, _ = k.conn.sayHello(func(c *call) { // if it fails, so does what is sent behind it
+	if _, err := k.conn.sayHello(func(c *call) { // if it fails, so does what is sent behind it
 		k.conn.heardHello(c)
 		c.free()
-	})
+	}); err == nil {
+		k.helloAt = now
+	}
 }
 
 // answered is call.answered of renewals.

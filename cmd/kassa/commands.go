@@ -329,8 +329,8 @@ func (o *options) dialWith(ctx context.Context, cfg client.Config) (*client.Clie
 	if err == nil {
 		return c, nil
 	}
-	if _, ok := errors.AsType[*codec.Error](err); ok {
-		return nil, err // it was there, but refused
+	if refused, ok := errors.AsType[*codec.Error](err); ok { // it was there
+		return nil, refused
 	}
 	return nil, &connectError{o, err}
 }
@@ -363,9 +363,11 @@ func (o *options) withTimeout(ctx context.Context) (context.Context, context.Can
 
 // explain says what it means that the time of a request is over. The server's own errors say that themselves.
 func (o *options) explain(err error) error {
-	_, answered := errors.AsType[*codec.Error](err)
+	failure, answered := errors.AsType[*codec.Error](err)
 	switch {
-	case answered || !errors.Is(err, context.DeadlineExceeded):
+	case answered:
+		return failure
+	case !errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.Is(err, client.ErrNotSent):
 		return codec.NewError(codec.DeadlineExceeded, fmt.Sprintf("no connection within %s: the request was not sent", o.timeout))

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/kassa-go/kassa/codec"
 	"github.com/kassa-go/kassa/pool/wire"
 )
 
@@ -47,7 +49,7 @@ func (o *options) slotDay(ctx context.Context, t terminal, args []string) error 
 		find.LengthMs = 1
 		for it, err := range o.free(ctx, k.c, find) {
 			switch {
-			case err != nil:
+			case err != nil && !errors.Is(err, codec.NoMatch): // that is so when all rooms are leaving
 				return err
 			case rooms[it.ID] != nil:
 				rooms[it.ID].free = append(rooms[it.ID].free, stretch{it.Start, it.End})

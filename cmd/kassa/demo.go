@@ -28,6 +28,8 @@ type demoFlags struct {
 	patience time.Duration // with a server that is gone
 	reset    bool
 	json     bool
+
+	hurry <-chan struct{} // closed when there is no patience any more: the demo was interrupted
 }
 
 const (
@@ -68,6 +70,17 @@ func (o *options) demo(ctx context.Context, t terminal, _ []string) error {
 	}
 	ctx, stop := untilSignalled(ctx)
 	defer stop()
+	f.hurry = ctx.Done()
+	err := o.demoWithin(ctx, t)
+	if _, gone := errors.AsType[*goneError](err); ctx.Err() != nil && (gone || errors.Is(err, context.Canceled)) {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// demoWithin is demo until ctx ends.
+func (o *options) demoWithin(ctx context.Context, t terminal) error {
+	f := &o.demoOf
 	d := &demo{o: o, pool: cmp.Or(o.pool, demoPool), seed: f.seed}
 	if d.seed == 0 {
 		d.seed = uint64(rand.Uint32())
@@ -80,7 +93,8 @@ func (o *options) demo(ctx context.Context, t terminal, _ []string) error {
 	d.crowd = newCrowd(o, d.pool, d.seed, f.clients)
 
 	failed := d.storm(ctx, t)
-	if _, gone := errors.AsType[*goneError](failed); gone {
+	_, gone := errors.AsType[*goneError](failed)
+	if gone || failed != nil && ctx.Err() == nil && d.crowd.tally.began.IsZero() { // nobody was let in
 		return failed
 	}
 	r, err := d.prove()
@@ -335,20 +349,27 @@ func (o *options) patiently(ctx context.Context, attempt func() error) error {
 		case ctx.Err() == nil && errors.Is(err, errWatchAgain): // it was there
 			gone, pause = time.Time{}, shortPause
 			continue
-		case err == nil || ctx.Err() != nil || !passing(err):
+		case err == nil || ctx.Err() != nil || !away(err):
 			return err
 		case gone.IsZero():
 			gone = time.Now()
 		}
-		if time.Since(gone) >= o.demoOf.patience {
+		if time.Since(gone) >= o.demoOf.patience || closed(o.demoOf.hurry) {
 			return &goneError{o.demoOf.patience, err}
 		}
 		select {
 		case <-time.After(pause):
+		case <-o.demoOf.hurry:
 		case <-ctx.Done():
 			return err
 		}
 	}
+}
+
+// away reports whether a server is out of reach, or about to end or to begin; not that it is there and refuses.
+func away(err error) bool {
+	_, ok := errors.AsType[*connectError](err)
+	return ok || errors.Is(err, codec.Unavailable) || errors.Is(err, codec.Recovering) || errors.Is(err, codec.Draining)
 }
 
 // dialPatiently is dialWith for a server that may be about to come back.

@@ -65,8 +65,7 @@ type visitor struct {
 	client *client.Client
 	lost   chan uint64   // the holds that it was told it has lost
 	back   chan struct{} // has one when a lost connection is back
-	asked  int           // how often it asked for seats
-	again  bool          // it asked for some again, as the connection was lost: what it got first it may not know of
+	asked  int           // how often it asked for seats, each time by another key
 
 	seats       int // that it wants side by side, to begin with
 	wait, think time.Duration
@@ -79,6 +78,14 @@ type receipt struct {
 	Sale  uint64   `json:"sale"`
 	Token uint64   `json:"token"`
 	Seats []string `json:"seats"`
+}
+
+// afterwards is how a client was refused that had made a request before, of which the outcome was not known. In the same
+// session its key would have told that.
+type afterwards struct {
+	owner         string
+	hold, session uint64 // session: in which it was refused
+	code          codec.Code
 }
 
 // tally is what has been counted so far, by all visitors. Times are in µs.
@@ -98,6 +105,7 @@ type tally struct {
 	creates   *hdrhistogram.Histogram // those to hold.create among them
 	waits     *hdrhistogram.Histogram // for seats to come back, of who got some
 	receipts  []receipt
+	refused   []afterwards
 }
 
 const errorsKept = 10
@@ -252,14 +260,9 @@ func (v *visitor) hold(ctx context.Context, seats int) (*wire.Hold, error) {
 	t.count(&t.asking, +1)
 	defer t.count(&t.asking, -1)
 	var hold wire.Hold
-	key := ""
-	if v.wait > 0 { // a wait goes on while its client is away
-		v.asked++
-		key = fmt.Sprintf("hold-%d", v.asked)
-	}
+	v.asked++
 	began := time.Now()
-	again, err := v.ask(ctx, client.Request{Type: "hold.create", Payload: ask, Key: key}, &hold, v.wait)
-	v.again = v.again || again
+	_, err := v.ask(ctx, client.Request{Type: "hold.create", Payload: ask, Key: fmt.Sprintf("hold-%d", v.asked)}, &hold, v.wait)
 	took := time.Since(began).Microseconds()
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -287,20 +290,16 @@ func (v *visitor) decide(ctx context.Context, hold *wire.Hold) (outcome string, 
 	case <-ctx.Done():
 		return v.leave(ref)
 	}
+	var known bool // how it has ended; false: the log will tell
 	if v.mind < shareVoiding {
 		var voided wire.Voided
-		if _, err = v.askAtOnce("hold.void", ref, &voided); err == nil && voided.Voided != len(hold.Seats) {
+		if known, err = v.askAtOnce("hold.void", ref, &voided); err == nil && known && voided.Voided != len(hold.Seats) {
 			err = fmt.Errorf("hold %d: %d seats were voided of %d", hold.Hold, voided.Voided, len(hold.Seats))
 		}
 		outcome = hasVoided
 	} else {
 		var sale wire.Sale
-		var again bool
-		again, err = v.askAtOnce("hold.confirm", ref, &sale)
-		if again && errors.Is(err, codec.AlreadyResolved) { // the session was over, and with it the key: the first one has done it
-			sale, err = wire.Sale{Sale: hold.Hold, Token: hold.Token, Seats: hold.Seats}, nil
-		}
-		if err == nil {
+		if known, err = v.askAtOnce("hold.confirm", ref, &sale); err == nil && known {
 			t.mu.Lock()
 			t.receipts = append(t.receipts, receipt{v.owner, sale.Sale, sale.Token, seatIDs(sale.Seats)})
 			t.mu.Unlock()
@@ -313,20 +312,24 @@ func (v *visitor) decide(ctx context.Context, hold *wire.Hold) (outcome string, 
 	return outcome, err
 }
 
-// forget has the hold run out, and waits to be told so. A client that was away may not be told.
+// forget has the hold run out, and waits to be told so. A client that was away may not be told: it asks when the time is over.
 func (v *visitor) forget(ctx context.Context, hold *wire.Hold) (outcome string, err error) {
 	ref := wire.HoldRef{Hold: hold.Hold, Token: hold.Token}
 	patience := time.After(holdTTL + toldWithin + v.crowd.o.demoOf.patience)
+	reconnects := v.client.Stats().Reconnects // news of these may yet come
+	var over <-chan time.Time
 	for {
 		select {
 		case lost := <-v.lost:
-			switch {
-			case lost == hold.Hold:
+			if lost == hold.Hold {
 				return hasExpired, nil
-			case !v.again:
-				return "", fmt.Errorf("hold %d was lost, it is told, and has hold %d", lost, hold.Hold)
 			}
+			return "", fmt.Errorf("hold %d was lost, it is told, and has hold %d", lost, hold.Hold)
 		case <-v.back:
+			if v.client.Stats().Reconnects > reconnects {
+				over = time.After(holdTTL)
+			}
+		case <-over:
 			_, err = v.askAtOnce("hold.void", ref, new(wire.Voided))
 			if _, ok := refused(err); ok {
 				return hasExpired, nil
@@ -369,27 +372,47 @@ func (v *visitor) returned() {
 }
 
 // askAtOnce makes a request about a hold. It does not wait for seats, and is not ended by a signal: nothing is left behind.
-func (v *visitor) askAtOnce(typ string, ref wire.HoldRef, result any) (again bool, err error) {
+// known is false, without an error, if the hold is resolved, and the request that did that was one of unknown outcome: the
+// proof looks whether that can be.
+func (v *visitor) askAtOnce(typ string, ref wire.HoldRef, result any) (known bool, err error) {
 	t := &v.crowd.tally
 	began := time.Now()
-	again, err = v.ask(v.crowd.alive, client.Request{Type: typ, Payload: ref, Key: fmt.Sprintf("%s-%d", typ, ref.Hold)}, result, 0)
+	unknown, err := v.ask(v.crowd.alive, client.Request{Type: typ, Payload: ref, Key: fmt.Sprintf("%s-%d", typ, ref.Hold)}, result, 0)
+	t.mu.Lock()
+	_ = t.atOnce.RecordValue(time.Since(began).Microseconds())
+	t.mu.Unlock()
+	failure, refused := errors.AsType[*codec.Error](err)
+	if !unknown || !refused || failure.Code != codec.AlreadyResolved && failure.Code != codec.Expired {
+		return true, err
+	}
+	var now struct{ Session uint64 }
+	if _, failed := v.ask(v.crowd.alive, client.Request{Type: "hello", Payload: wire.HelloRequest{Client: "kassa", Version: 1}}, &now, 0); failed != nil {
+		return true, failed
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_ = t.atOnce.RecordValue(time.Since(began).Microseconds())
-	return again, err
+	t.refused = append(t.refused, afterwards{v.owner, ref.Hold, now.Session, failure.Code})
+	if failure.Code == codec.AlreadyResolved {
+		return false, nil
+	}
+	return true, err
 }
 
-// ask makes a request that may wait at the server for so long; again, by the same key, if the connection was lost meanwhile.
-func (v *visitor) ask(ctx context.Context, r client.Request, result any, wait time.Duration) (again bool, err error) {
-	for ; ; again = true {
+// ask makes a request that may wait at the server for so long; again, by the same key, if the server went meanwhile. unknown:
+// at first it may have been carried out without an answer.
+func (v *visitor) ask(ctx context.Context, r client.Request, result any, wait time.Duration) (unknown bool, err error) {
+	for again := false; ; again = true {
 		if err = v.askOnce(ctx, r, result, wait); ctx.Err() != nil || !cutOff(err) {
-			return again, err
+			return unknown, err
 		}
-		v.crowd.tally.count(&v.crowd.tally.again, +1)
+		unknown = unknown || errors.Is(err, client.ErrUnknownOutcome) && !errors.Is(err, client.ErrNotSent)
+		if !again {
+			v.crowd.tally.count(&v.crowd.tally.again, +1)
+		}
 		select {
 		case <-time.After(shortPause):
 		case <-ctx.Done():
-			return true, ctx.Err()
+			return unknown, ctx.Err()
 		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/kassa-go/kassa/pool/wire"
 )
@@ -26,7 +27,8 @@ type house struct {
 	seats  []*seat // as pool.list has them
 	byID   map[string]*seat
 	holds  map[uint64]*hold // of these seats, by number; also those that are over
-	count  [seatStates]int  // of seats
+	asked  map[visit]*hold
+	count  [seatStates]int // of seats
 	events eventCounts
 	faults []string
 }
@@ -41,14 +43,21 @@ type seat struct {
 	sales       int
 }
 
+// visit is one client of the crowd, which gets one hold by one of its requests, and makes none after it. One that it makes
+// again in the same session gets the same hold by its key.
+type visit struct {
+	owner   string
+	session uint64
+}
+
 // hold is some seats that somebody has, or had.
 type hold struct {
 	number, token uint64
-	owner         string
-	seats         []*seat
-	waited        bool  // it was not there for the asking
-	at, soldAt    int64 // by the server's clock, in ms since 1970; soldAt 0: it was not sold
-	over          bool
+	visit
+	seats        []*seat
+	waited       bool  // it was not there for the asking
+	at, soldAt   int64 // by the server's clock, in ms since 1970; soldAt 0: it was not sold
+	voided, over bool
 }
 
 // eventCounts is how many events there were.
@@ -63,7 +72,7 @@ type eventCounts struct {
 var houseEvents = []string{"hold.created", "hold.confirmed", "hold.voided", "hold.expired", "sale.refunded"}
 
 func newHouse(pool string, items []wire.ItemState) *house {
-	h := &house{pool: pool, byID: make(map[string]*seat), holds: make(map[uint64]*hold)}
+	h := &house{pool: pool, byID: make(map[string]*seat), holds: make(map[uint64]*hold), asked: make(map[visit]*hold)}
 	for _, it := range items {
 		s := &seat{id: it.ID, row: it.Row, column: it.Column}
 		h.seats, h.byID[s.id] = append(h.seats, s), s
@@ -92,7 +101,7 @@ func (h *house) apply(e *wire.Event) {
 		if e.Pool == h.pool {
 			h.created(e)
 		}
-	case "hold.confirmed": // it says neither pool nor seats: it may be a hold of other ones
+	case "hold.confirmed": // of these seats: it may be a hold of other ones
 		if hold := h.holds[e.Hold]; hold != nil {
 			h.confirmed(e, hold)
 		}
@@ -104,11 +113,14 @@ func (h *house) apply(e *wire.Event) {
 }
 
 func (h *house) created(e *wire.Event) {
-	n := &hold{number: e.Hold, token: e.Token, owner: e.Owner, waited: e.Wait != 0, at: e.At}
+	n := &hold{number: e.Hold, token: e.Token, visit: visit{e.Owner, e.Session}, waited: e.Wait != 0, at: e.At}
 	if h.holds[n.number] != nil {
 		h.fault("hold %d: it was created twice, the second time by event %d", n.number, e.Rev)
 	}
-	h.holds[n.number] = n
+	if first := h.asked[n.visit]; first != nil && strings.HasPrefix(n.owner, demoOwner) {
+		h.fault("hold %d (%s): a request was carried out twice, that of hold %d and by event %d, in session %d", n.number, n.owner, first.number, e.Rev, n.session)
+	}
+	h.holds[n.number], h.asked[n.visit] = n, n
 	h.events.Created++
 	for _, it := range e.Items {
 		s := h.byID[it.ID]
@@ -178,7 +190,8 @@ func (h *house) returned(e *wire.Event) {
 		}
 		h.give(s, available, nil)
 	}
-	if n != nil && len(n.seats) == 0 {
-		n.over = true
+	if n != nil {
+		n.voided = n.voided || e.Type == "hold.voided"
+		n.over = n.over || len(n.seats) == 0
 	}
 }

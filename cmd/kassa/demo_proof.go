@@ -13,6 +13,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
+	"github.com/kassa-go/kassa/codec"
 	"github.com/kassa-go/kassa/pool/wire"
 )
 
@@ -36,7 +37,9 @@ type demoReport struct {
 	FromRev     uint64         `json:"fromRev"` // of the log that was read …
 	ToRev       uint64         `json:"toRev"`   // … to this one
 	Sales       []saleRow      `json:"sales"`
-	Faults      []string       `json:"faults"` // none: each seat was sold once, at most
+	Receipts    int            `json:"receipts"`
+	FromLogOnly int            `json:"fromLogOnly,omitempty"` // sales of which the client lost the answer, and then the session
+	Faults      []string       `json:"faults"`                // none: each seat was sold once, at most
 
 	house *house
 }
@@ -89,10 +92,11 @@ func (d *demo) prove() (*demoReport, error) {
 	if err := d.o.follow(ctx, d.rev+1, list.rev, houseEvents, h.apply); err != nil {
 		return nil, fmt.Errorf("reading the log from rev %d to %d: %w", d.rev+1, list.rev, err)
 	}
-	receipts := d.crowd.tally.receipts
+	receipts, refused := d.crowd.tally.receipts, d.crowd.tally.refused
+	faults, fromLogOnly := verify(h, list.Items, receipts, refused)
 	r := &demoReport{
 		Pool: d.pool, Clients: len(d.crowd.visitors), Seed: d.seed, Seats: len(h.seats), Sold: h.count[sold], Events: h.events,
-		FromRev: d.rev + 1, ToRev: list.rev, Sales: []saleRow{}, Faults: verify(h, list.Items, receipts), house: h,
+		FromRev: d.rev + 1, ToRev: list.rev, Sales: []saleRow{}, Receipts: len(receipts), FromLogOnly: fromLogOnly, Faults: faults, house: h,
 	}
 	var first, last int64
 	for _, n := range h.holds {
@@ -120,10 +124,27 @@ func (d *demo) prove() (*demoReport, error) {
 }
 
 // verify returns what is wrong: with the log that h was made by, between that and pool.list, which says how it ended, and
-// between both and the receipts of those who bought.
-func verify(h *house, list []wire.ItemState, receipts []receipt) []string {
-	faults := append([]string{}, h.faults...)
+// between both and the receipts of those who bought. Of fromLogOnly sales there can be no receipt: see afterwards.
+func verify(h *house, list []wire.ItemState, receipts []receipt, refused []afterwards) (faults []string, fromLogOnly int) {
+	faults = append([]string{}, h.faults...)
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+
+	lost := make(map[*hold]bool) // what the client knows of its sale
+	for _, r := range refused {
+		n := h.holds[r.hold]
+		switch {
+		case n == nil:
+			fault("hold %d (%s): it was refused as %v, and is not in the log", r.hold, r.owner, r.code)
+		case r.code == codec.Expired && !n.voided: // it ran out
+		case r.session == n.session:
+			fault("hold %d (%s): a request was carried out, and refused as %v when it was made again in the same session, %d",
+				n.number, n.owner, r.code, n.session)
+		case r.code == codec.AlreadyResolved && n.soldAt == 0:
+			fault("hold %d (%s): it was refused as %v, and not sold", n.number, n.owner, r.code)
+		case r.code == codec.AlreadyResolved:
+			lost[n] = true
+		}
+	}
 
 	listed := make(map[string]bool)
 	for _, it := range list {
@@ -160,6 +181,7 @@ func verify(h *house, list []wire.ItemState, receipts []receipt) []string {
 		r, ok := has[s.id]
 		delete(has, s.id)
 		switch {
+		case !ok && s.state == sold && lost[s.by]:
 		case !ok && s.state == sold:
 			fault("seat %s: it was sold to %s (sale %d), who has no receipt for it", s.id, s.by.owner, s.by.number)
 		case ok && s.state != sold:
@@ -172,7 +194,7 @@ func verify(h *house, list []wire.ItemState, receipts []receipt) []string {
 	for _, id := range slices.Sorted(maps.Keys(has)) {
 		fault("seat %s: %s has a receipt for it, and there is no such seat", id, has[id].Owner)
 	}
-	return faults
+	return faults, len(lost)
 }
 
 // crowdTold adds what the crowd has met, and what went wrong with the demo itself.
@@ -241,7 +263,10 @@ func (r *demoReport) write(out io.Writer, all bool) error {
 		fmt.Fprintf(w, "  all of the %d seats are available\n", r.Seats)
 	default:
 		fmt.Fprintf(w, "  each of the %d seats that are sold was sold once, and none was ever held or sold twice at the same time\n", r.Sold)
-		fmt.Fprintf(w, "  the log, pool.list and %d receipts agree on owner, sale and token of each: %s\n", len(r.Sales), r.sum())
+		fmt.Fprintf(w, "  the log, pool.list and %d receipts agree on owner, sale and token of each: %s\n", r.Receipts, r.sum())
+		if r.FromLogOnly > 0 {
+			fmt.Fprintf(w, "  %d sales are known from the log only: their clients lost the answer, and then the session with the key\n", r.FromLogOnly)
+		}
 	}
 	for i, f := range r.Faults {
 		if i == rowsShown && !all {

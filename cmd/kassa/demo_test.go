@@ -14,12 +14,13 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/kassa-go/kassa/cmd/internal/proc"
+	"github.com/kassa-go/kassa/codec"
 	"github.com/kassa-go/kassa/pool/wire"
 )
 
 // demoServer starts a kassad with a house of 24 seats, and one without any, on disk, and returns the environment that leads
 // to it.
-func demoServer(t testing.TB) (*proc.Process, []string) {
+func demoServer(t testing.TB, args ...string) (*proc.Process, []string) {
 	t.Helper()
 	const pools = `
 pools:
@@ -30,7 +31,7 @@ pools:
 	if err := os.WriteFile(file, []byte(pools), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, addr := proc.Kassad(t, bin, "--config", file, "--data", filepath.Join(t.TempDir(), "data"))
+	p, addr := proc.Kassad(t, bin, append(args, "--config", file, "--data", filepath.Join(t.TempDir(), "data"))...)
 	return p, []string{"KASSA_ADDR=" + addr}
 }
 
@@ -126,8 +127,32 @@ func TestDemoServerGoes(t *testing.T) {
 	}
 }
 
+// TestDemoInterruptedWithoutServer checks that a demo that is interrupted while its server is gone has no patience.
+func TestDemoInterruptedWithoutServer(t *testing.T) {
+	server, env := demoServer(t)
+	p := proc.Command{Args: []string{bin + "/kassa", "demo", "--clients", "50", "--patience", "1h"}, Env: env}.Start(t)
+	p.WaitLine(" sold; clients: ")
+	server.Signal(os.Kill)
+	server.Wait()
+	p.WaitLine(" sold; clients: ")
+	p.Signal(os.Interrupt)
+	if code := p.Wait(); code != 130 || strings.Contains(p.Output(), "kassa: ") {
+		t.Errorf("code %d", code)
+	}
+}
+
+// TestDemoTooManyConnections checks that a server that is there, and refuses, is not waited for.
+func TestDemoTooManyConnections(t *testing.T) {
+	_, env := demoServer(t, "--conns-max", "20")
+	p := proc.Command{Args: []string{bin + "/kassa", "demo", "--clients", "40", "--patience", "1h"}, Env: env}.Start(t)
+	p.WaitLine("kassa: client ", " of 40: too_many_connections: ")
+	if code := p.Wait(); code != 1 || strings.Contains(p.Output(), "WRONG") {
+		t.Errorf("code %d", code)
+	}
+}
+
 // TestDemoServerComesBack kills a server in the middle of a demo and starts it again, twice, and then has it end and come back.
-// The demo goes on, and proves what it does otherwise.
+// The demo goes on, and proves what it does otherwise: what is asked for again was asked for by a key, and is not done twice.
 func TestDemoServerComesBack(t *testing.T) {
 	config, data := filepath.Join(t.TempDir(), "pools.yaml"), filepath.Join(t.TempDir(), "data")
 	if err := os.WriteFile(config, []byte("pools: {cinema: {kind: stock, seats: [{rows: A..L, seats: 1..20}]}}"), 0o600); err != nil {
@@ -140,7 +165,6 @@ func TestDemoServerComesBack(t *testing.T) {
 		return server
 	}
 	server := start()
-	// Some have their holds run out, so it takes longer than the three restarts.
 	p := proc.Command{Args: []string{bin + "/kassa", "demo", "--clients", "150", "--seed", "1", "--json"}, Env: []string{"KASSA_ADDR=" + listen}}.Start(t)
 	for _, end := range []os.Signal{os.Kill, os.Kill, os.Interrupt} {
 		p.WaitLine(" sold; clients: ")
@@ -157,7 +181,8 @@ func TestDemoServerComesBack(t *testing.T) {
 	for _, n := range r.Outcomes {
 		visits += n
 	}
-	if code := p.Wait(); code != 0 || r.Failed != 0 || len(r.Faults) != 0 || visits != 150 || r.Again == 0 || r.Outcomes[hasBought] != len(r.Sales) || r.Sold == 0 {
+	if code := p.Wait(); code != 0 || r.Failed != 0 || len(r.Faults) != 0 || visits != 150 || r.Again == 0 || r.Outcomes[hasBought] != len(r.Sales) || r.Sold == 0 ||
+		r.Receipts+r.FromLogOnly != len(r.Sales) || r.Outcomes[hasExpired] == 0 {
 		t.Errorf("code %d: %s", code, line)
 	}
 }
@@ -221,6 +246,7 @@ func TestDemoProof(t *testing.T) {
 		events   []wire.Event
 		list     []wire.ItemState
 		receipts []receipt
+		refused  []afterwards
 	}
 	seats := func(ids ...string) (items []wire.Item) {
 		for _, id := range ids {
@@ -269,14 +295,40 @@ func TestDemoProof(t *testing.T) {
 		{"another's receipt", func(s *story) { s.receipts[0].Owner = "x" }, "seat A1: x has a receipt for it, of sale 20 with token 20, and it was sold to demo-2"},
 		{"a receipt with another token", func(s *story) { s.receipts[0].Token = 1 }, "seat A1: demo-2 has a receipt for it, of sale 20 with token 1"},
 		{"a receipt for what is not sold", func(s *story) { s.receipts[0].Seats = []string{"A1", "A3"} }, "seat A3: demo-2 has a receipt for it, of sale 20, and it is available"},
+		{
+			"a request for seats carried out twice", at(1, wire.Event{Rev: 11, Type: "hold.created", Pool: "p", Items: seats("A3"), Hold: 11, Token: 11, Owner: "demo-1", Session: 1}),
+			"hold 11 (demo-1): a request was carried out twice, that of hold 10 and by event 11, in session 1",
+		},
+		{"the same in another session", func(s *story) {
+			s.events = slices.Insert(s.events, 1,
+				wire.Event{Rev: 11, Type: "hold.created", Pool: "p", Items: seats("A3"), Hold: 11, Token: 11, Owner: "demo-1", Session: 9},
+				wire.Event{Rev: 12, Type: "hold.expired", Pool: "p", Items: seats("A3"), Hold: 11})
+		}, ""},
+		{
+			"a sale that the key does not tell of", func(s *story) { s.receipts, s.refused = nil, []afterwards{{"demo-2", 20, 2, codec.AlreadyResolved}} },
+			"hold 20 (demo-2): a request was carried out, and refused as already_resolved when it was made again in the same session, 2",
+		},
+		{"a sale that the client knows nothing of", func(s *story) { s.receipts, s.refused = nil, []afterwards{{"demo-2", 20, 9, codec.AlreadyResolved}} }, ""},
+		{
+			"no sale that the client could know of", func(s *story) { s.refused = []afterwards{{"demo-1", 10, 9, codec.AlreadyResolved}} },
+			"hold 10 (demo-1): it was refused as already_resolved, and not sold",
+		},
+		{
+			"voided twice", func(s *story) {
+				s.events[1].Type, s.refused = "hold.voided", []afterwards{{"demo-1", 10, 1, codec.Expired}}
+			},
+			"hold 10 (demo-1): a request was carried out, and refused as expired when it was made again in the same session, 1",
+		},
+		{"ran out before it could be voided", func(s *story) { s.refused = []afterwards{{"demo-1", 10, 1, codec.Expired}} }, ""},
+		{"refused and unknown", func(s *story) { s.refused = []afterwards{{"x", 7, 9, codec.Expired}} }, "hold 7 (x): it was refused as expired, and is not in the log"},
 		{"a receipt for nothing", func(s *story) { s.receipts[0].Seats = []string{"A1", "Z"} }, "seat Z: demo-2 has a receipt for it, and there is no such seat"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := &story{
 				events: []wire.Event{
-					{Rev: 10, Type: "hold.created", Pool: "p", Items: seats("A1", "A2"), Hold: 10, Token: 10, Owner: "demo-1"},
+					{Rev: 10, Type: "hold.created", Pool: "p", Items: seats("A1", "A2"), Hold: 10, Token: 10, Owner: "demo-1", Session: 1},
 					{Rev: 12, Type: "hold.expired", Pool: "p", Items: seats("A1", "A2"), Hold: 10},
-					{Rev: 20, Type: "hold.created", Pool: "p", Items: seats("A1"), Hold: 20, Token: 20, Owner: "demo-2"},
+					{Rev: 20, Type: "hold.created", Pool: "p", Items: seats("A1"), Hold: 20, Token: 20, Owner: "demo-2", Session: 2},
 					{Rev: 21, At: 1, Type: "hold.confirmed", Hold: 20},
 				},
 				list: []wire.ItemState{
@@ -289,7 +341,7 @@ func TestDemoProof(t *testing.T) {
 			for i := range s.events {
 				h.apply(&s.events[i])
 			}
-			faults := verify(h, s.list, s.receipts)
+			faults, _ := verify(h, s.list, s.receipts, s.refused)
 			switch {
 			case test.want == "" && len(faults) > 0, test.want != "" && len(faults) == 0:
 				t.Errorf("%q, want %q", faults, test.want)

@@ -32,10 +32,16 @@ func helpOn(args []string) string {
 	usage, about, _ := strings.Cut(help(), "\n\n")
 	about, examples, _ := strings.Cut(about, "\nExamples:\n")
 
-	text := "Usage: " + strings.TrimLeft(entries(strings.ReplaceAll(usage, "Usage: kassa", "       kassa"), "       kassa", chosen), " ")
-	text += "\n" + entries(about, "", chosen)
+	isAny := func(is func(line, name string) bool) func(string) bool {
+		return func(line string) bool {
+			return slices.ContainsFunc(chosen, func(name string) bool { return is(line, name) })
+		}
+	}
+	text := "Usage: " + strings.TrimLeft(entries(strings.Replace(usage, "Usage:", "      ", 1), isAny(isUsage)), " ")
+	text += "\n" + entries(about, isAny(func(line, name string) bool { return strings.HasPrefix(line, name+"  ") }))
 	for paragraph := range strings.SplitSeq(about, "\n\n") {
-		if strings.HasPrefix(paragraph, "WHEN is ") && strings.Contains(text, " WHEN") || strings.HasPrefix(paragraph, chosen[0]+" takes ") {
+		if strings.HasPrefix(paragraph, "WHEN is ") && strings.Contains(text, " WHEN") ||
+			slices.ContainsFunc(chosen, func(name string) bool { return strings.HasPrefix(paragraph, name+" takes ") }) {
 			text += "\n" + paragraph + "\n"
 		}
 	}
@@ -50,24 +56,23 @@ func helpOn(args []string) string {
 	if own.HasFlags() {
 		text += "\nFlags:\n" + own.FlagUsagesWrapped(helpWidth)
 	}
-	if shown := entries(examples, "  kassa", chosen); shown != "" {
+	isExample := func(line, name string) bool { return strings.Contains(strings.TrimSpace(line)+" ", "kassa "+name+" ") }
+	if shown := entries(examples, isAny(isExample)); shown != "" {
 		text += "\nExamples:\n" + shown
 	}
 	return text + "\nkassa --help tells of the other commands and flags, and where the server's address is from.\n"
 }
 
-// entries returns the entries of a list that are about commands. One begins with margin and the command, and goes on in the
-// lines that are further to the right.
-func entries(list, margin string, commands []string) string {
+// entries returns the entries of a list that begin with a line that is wanted. One goes on in the lines that are further to the
+// right.
+func entries(list string, wanted func(line string) bool) string {
 	var found strings.Builder
-	within := false
+	within, margin := false, 0
 	for line := range strings.Lines(list) {
-		rest, begins := strings.CutPrefix(strings.TrimRight(line, "\n"), margin)
-		begins = begins && rest != "" && (margin != "" || rest[0] != ' ')
-		if begins {
-			rest = strings.TrimPrefix(strings.TrimPrefix(rest, " "), "[flags] ")
-			within = slices.ContainsFunc(commands, func(name string) bool { return isAbout(rest, name, margin == "") })
-		} else if strings.TrimSpace(line) == "" {
+		indent := len(line) - len(strings.TrimLeft(line, " "))
+		if wanted(line) {
+			within, margin = true, indent
+		} else if indent <= margin {
 			within = false
 		}
 		if within {
@@ -77,13 +82,10 @@ func entries(list, margin string, commands []string) string {
 	return found.String()
 }
 
-// isAbout reports whether a line begins with a command, of which the last word may be one of several: confirm|void. In a list
-// that explains commands more than one space stands behind them.
-func isAbout(line, command string, explained bool) bool {
-	words, wanted := strings.Fields(line), strings.Fields(command)
-	if len(words) < len(wanted) || len(wanted) == 2 && words[0] != wanted[0] {
-		return false
-	}
-	last := len(wanted) - 1
-	return slices.Contains(strings.Split(words[last], "|"), wanted[last]) && (!explained || strings.HasPrefix(line, command+"  "))
+// isUsage reports whether a line says how a command is used. Its last word may be one of several: confirm|void.
+func isUsage(line, command string) bool {
+	noun, verb, _ := strings.Cut(command, " ")
+	words := strings.Fields(strings.Replace(line, " [flags]", "", 1))
+	return len(words) > 1 && words[0] == "kassa" && words[1] == noun &&
+		(verb == "" || len(words) > 2 && slices.Contains(strings.Split(words[2], "|"), verb))
 }

@@ -280,6 +280,7 @@ func TestEventText(t *testing.T) {
 		{"3  lease.granted  p a; q b c  lease 3", wire.Event{Rev: 3, Type: "lease.granted", Items: several, Lease: 3}},
 		{"4  pool.filled  p  cause config", wire.Event{Rev: 4, Type: "pool.filled", Pool: "p", Cause: "config"}},
 		{"5  slot.moved  rooms b (", moved},
+		{"6  item.state  cinema floor=3  withheld 2", wire.Event{Rev: 6, Type: "item.state", Items: seats[1:], Withheld: new(int64(2))}},
 		{"), before rooms a (", moved},
 	} {
 		if got := eventText(&test.event); !strings.Contains(got, test.want) {

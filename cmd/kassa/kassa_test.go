@@ -257,11 +257,19 @@ func TestHelpAndVersion(t *testing.T) {
 		"journal dump --help":    {"Usage: kassa journal dump DIR [--from-rev REV]", "verify  "},
 		"request --help":         {"Usage: kassa [flags] request TYPE [PAYLOAD|-]\n\nrequest  asks for TYPE", "send  "},
 		"hold create x -n 3 -h":  {"  kassa hold create cinema --best 3 --owner anna --ttl 5m\n", "kassa hold confirm 304"},
+		"lease --help":           {"\nlease run takes the lease, runs COMMAND, and gives the lease back", "pool fill"},
+		"pool fill --help":       {"\n  seq -f '\"p%g\"' 1 5000 | kassa pool fill proxies -\n", "lease"},
+		"journal verify --help":  {"\n  kassa backup && kassa journal verify /var/", "kassa backup\n"},
 		"nothing like it --help": {"       kassa [flags] backup [NAME]\n", "no command"},
 	} {
 		got := kassa(t, nil, nil, strings.Fields(args)...)
 		if got.Code != 0 || !strings.Contains(got.Stdout, want[0]) || strings.Contains(got.Stdout, want[1]) || got.Stderr != "" {
 			t.Errorf("%s: want %q, and not %q: %+v", args, want[0], want[1], got)
+		}
+	}
+	for range 10 { // whatever the order of a map
+		if got := helpOn([]string{"lease"}); !strings.Contains(got, "\nlease run takes the lease") {
+			t.Fatal(got)
 		}
 	}
 	for args, want := range map[string]string{"--help": "kassa ping -n 3", "-h": "Usage: kassa", "help": "Usage: kassa", "request --help": "Usage: kassa", "--version": "kassa "} {

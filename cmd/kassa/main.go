@@ -89,13 +89,13 @@ func (e usageError) Error() string { return string(e) }
 
 func usagef(format string, args ...any) error { return usageError(fmt.Sprintf(format, args...)) }
 
-// describe returns an error as the user is told it: the server's as "code: message".
+// describe returns an error as the user is told it: the server's as "code: message", behind what it was about.
 func describe(err error) string {
 	failure, ok := errors.AsType[*codec.Error](err)
 	if !ok {
 		return err.Error()
 	}
-	text := operationCommands.Replace(failure.Error())
+	text := operationCommands.Replace(err.Error())
 	if failure.RetryAfterMs > 0 {
 		text += " (try again after " + strconv.Itoa(int(failure.RetryAfterMs)) + " ms)"
 	}
@@ -106,7 +106,7 @@ func describe(err error) string {
 }
 
 // operationCommands are the commands for operations that the server recommends.
-var operationCommands = strings.NewReplacer("pool.list lists", "kassa pool ls lists", "slot.find tells", "kassa slot find tells")
+var operationCommands = strings.NewReplacer("pool.list lists", "kassa pool ls lists", "slot.list with open: true tells", "kassa slot day tells")
 
 // version is that of the module the program was built from.
 func version() string {

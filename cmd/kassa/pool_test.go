@@ -255,6 +255,7 @@ func TestWatch(t *testing.T) {
 	expect(t, kassa(t, nil, env, "watch", "--from-rev", "1000"), 1, "", "kassa: state_behind: ")
 	expect(t, kassa(t, nil, env, "watch", "proxeis"), 1, "", `kassa: not_found: there is no pool "proxeis"; kassa pool ls lists those there are`)
 	expect(t, kassa(t, nil, env, "watch", "--types", "lease.grantd"), 1, "", `kassa: bad_payload: no event is of type "lease.grantd"; there are lease.granted, `)
+	expect(t, kassa(t, nil, env, "watch", "proxies", "--types", "session.gone"), 1, "", "kassa: bad_payload: no event of these types names a pool")
 	p = proc.Command{Args: []string{bin + "/kassa", "watch", "proxies", "proxeis", "--from-rev", "1"}, Env: env}.Start(t)
 	p.WaitLine(`kassa: there is no pool "proxeis" now; if there was one, its events from rev 1 on are printed`)
 	p.Signal(os.Interrupt)
