@@ -30,12 +30,9 @@ func (o *options) execute(ctx context.Context, t terminal) error {
 		command, args = command+" "+args[0], args[1:]
 	}
 	v, ok := verbs[command]
-	noun, _, hasNoun := strings.Cut(command, " ")
 	switch {
-	case !ok && hasNoun:
-		return usagef("there is no command %q, only %s %s", command, noun, strings.Join(verbsOf(noun), ", "))
 	case !ok:
-		return usagef("there is no command %q, only %s and %s", command, strings.Join(commands[:len(commands)-1], ", "), commands[len(commands)-1])
+		return noCommand(command)
 	case len(args) < v.argsMin || v.argsMax >= 0 && len(args) > v.argsMax:
 		return usagef("%s: kassa %s", v.wrongArgs(command, len(args)), strings.TrimSpace(command+" "+v.args))
 	case v.typed && len(args[0]) > codec.TypeBytesMax:
@@ -51,6 +48,15 @@ func (o *options) execute(ctx context.Context, t terminal) error {
 		}
 	}
 	return v.run(o, ctx, t, args)
+}
+
+// noCommand says that there is no such command, of one word or of two.
+func noCommand(command string) error {
+	if noun, _, ok := strings.Cut(command, " "); ok {
+		return usagef("there is no command %q, only %s %s", command, noun, strings.Join(verbsOf(noun), ", "))
+	}
+	last := len(commands) - 1
+	return usagef("there is no command %q, only %s and %s", command, strings.Join(commands[:last], ", "), commands[last])
 }
 
 // commands are the first words of all verbs, in the order in which --help lists them.
@@ -83,7 +89,7 @@ var verbs = map[string]verb{
 	"pool fill":  {"POOL ID...|-", 2, -1, false, "key", (*options).poolFill},
 	"pool drain": {"POOL ID...|--all", 1, -1, false, "key all", (*options).poolDrain},
 
-	"hold create":  {"POOL [SEAT...]", 1, -1, false, "key count best split select ttl wait owner priority", (*options).holdCreate},
+	"hold create":  {"POOL [SEAT...|SEAT=QTY]", 1, -1, false, "key count best split select ttl wait owner priority", (*options).holdCreate},
 	"hold extend":  {"HOLD TOKEN", 2, 2, false, "key ttl", (*options).holdExtend},
 	"hold confirm": {"HOLD TOKEN [SEAT|SEAT=QTY...]", 2, -1, false, "key", (*options).holdConfirm},
 	"hold void":    {"HOLD TOKEN [SEAT|SEAT=QTY...]", 2, -1, false, "key", (*options).holdVoid},

@@ -7,27 +7,26 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// helpOn is what --help prints beside a command, or beside the first word of several: what help says of these. It is all of
-// help if there is no such command.
-func helpOn(args []string) string {
+// helpOn is what --help prints beside a command, or beside the first word of several: what help says of these.
+func helpOn(args []string) (string, error) {
 	if len(args) > 0 && args[0] == "help" {
 		args = args[1:]
 	}
+	if len(args) == 0 {
+		return help(), nil
+	}
+	command := args[0]
+	if len(args) > 1 && verbsOf(command) != nil {
+		command += " " + args[1]
+	}
 	var chosen []string
 	for name := range verbs {
-		noun, _, _ := strings.Cut(name, " ")
-		switch {
-		case len(args) == 0:
-		case len(args) > 1 && verbsOf(args[0]) != nil && verbs[args[0]+" "+args[1]].run != nil:
-			if name == args[0]+" "+args[1] {
-				chosen = append(chosen, name)
-			}
-		case noun == args[0]:
+		if name == command || strings.HasPrefix(name, command+" ") {
 			chosen = append(chosen, name)
 		}
 	}
 	if chosen == nil {
-		return help()
+		return "", noCommand(command)
 	}
 	usage, about, _ := strings.Cut(help(), "\n\n")
 	about, examples, _ := strings.Cut(about, "\nExamples:\n")
@@ -41,6 +40,7 @@ func helpOn(args []string) string {
 	text += "\n" + entries(about, isAny(func(line, name string) bool { return strings.HasPrefix(line, name+"  ") }))
 	for paragraph := range strings.SplitSeq(about, "\n\n") {
 		if strings.HasPrefix(paragraph, "WHEN is ") && strings.Contains(text, " WHEN") ||
+			strings.HasPrefix(paragraph, "TIME is ") && strings.Contains(text, " TIME") ||
 			slices.ContainsFunc(chosen, func(name string) bool { return strings.HasPrefix(paragraph, name+" takes ") }) {
 			text += "\n" + paragraph + "\n"
 		}
@@ -60,7 +60,7 @@ func helpOn(args []string) string {
 	if shown := entries(examples, isAny(isExample)); shown != "" {
 		text += "\nExamples:\n" + shown
 	}
-	return text + "\nkassa --help tells of the other commands and flags, and where the server's address is from.\n"
+	return text + "\nkassa --help tells of the other commands and flags, and where the server's address is from.\n", nil
 }
 
 // entries returns the entries of a list that begin with a line that is wanted. One goes on in the lines that are further to the

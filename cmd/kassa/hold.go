@@ -35,12 +35,16 @@ func (o *options) holdCreate(ctx context.Context, t terminal, args []string) err
 	case !best && len(seats) == 0 && o.count == 0:
 		return usagef("hold create needs to be told what to hold: SEATs, -n COUNT for any seats, or --best COUNT for seats side by side")
 	}
+	seats, err := o.seatsToHold(args[1:])
+	if err != nil {
+		return err
+	}
 	like, err := o.acquire(args[0])
 	if err != nil {
 		return err
 	}
 	ask := wire.HoldCreate{
-		Pool: args[0], Seats: args[1:], Select: like.Want[0].Select, Qty: like.Want[0].Count,
+		Pool: args[0], Seats: seats, Select: like.Want[0].Select, Qty: like.Want[0].Count,
 		Owner: like.Owner, TTLMs: like.TTLMs, WaitMs: like.WaitMs, Priority: like.Priority,
 		OnDisconnect: "keep", // the connection ends as soon as it is printed, whatever the pool says
 	}
@@ -56,6 +60,24 @@ func (o *options) holdCreate(ctx context.Context, t terminal, args []string) err
 			hold.Hold, hold.Token, time.UnixMilli(hold.ExpiresAt).Format(time.DateTime), itemsText(hold.Seats))
 		return err
 	})
+}
+
+// seatsToHold reads SEATs, or one SEAT=QTY, which is as SEAT -n QTY.
+func (o *options) seatsToHold(args []string) ([]string, error) {
+	for _, arg := range args {
+		seat, err := seatRef(arg)
+		switch {
+		case err != nil:
+			return nil, err
+		case seat.Qty == 0:
+			continue
+		case len(args) > 1 || o.count > 0:
+			return nil, usagef("%.64q: SEAT=QTY is for one seat alone, in the place of -n; units of several take a hold each", arg)
+		}
+		o.count = int(seat.Qty)
+		return []string{seat.ID}, nil
+	}
+	return args, nil
 }
 
 func (o *options) holdExtend(ctx context.Context, t terminal, args []string) error {

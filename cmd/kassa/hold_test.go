@@ -103,6 +103,14 @@ func TestHold(t *testing.T) {
 	if len(units.Seats) != 1 || units.Seats[0].Qty != 4 {
 		t.Errorf("%+v", units)
 	}
+	standing := result[wire.Hold](t, do("hold create cinema standing-room=5"))
+	if len(standing.Seats) != 1 || standing.Seats[0].Qty != 5 {
+		t.Errorf("%+v", standing)
+	}
+	expect(t, do(fmt.Sprintf("hold void %d %d", standing.Hold, standing.Token)), 0, `{"voided":5}`+"\n", "")
+	expect(t, do("hold create cinema floor=2 standing-room=1"), 2, "", "SEAT=QTY is for one seat alone")
+	expect(t, do("hold create cinema floor=2 -n 3"), 2, "", "SEAT=QTY is for one seat alone")
+	expect(t, do("hold create cinema floor=0"), 2, "", "want one unit at least")
 	sale = result[wire.Sale](t, do(fmt.Sprintf("hold confirm %d %d floor=3", units.Hold, units.Token)))
 	if len(sale.Seats) != 1 || sale.Seats[0].Qty != 3 {
 		t.Errorf("%+v", sale)

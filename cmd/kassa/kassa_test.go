@@ -237,6 +237,14 @@ func TestUsage(t *testing.T) {
 		{"--addr udp://127.0.0.1:1 ping", `--addr is "udp://127.0.0.1:1": want tcp://HOST:PORT or unix:///PATH`},
 		{"--addr nowhere ping", `--addr is "nowhere": want`},
 		{"--addr unix:// ping", `--addr is "unix://": want`},
+		{"book rooms --start 10:00 --for 90", `--for is "90": want a length of time, such as 500ms, 90s, 30m or 2h`},
+		{"lease acquire p --ttl 1d", `--ttl is "1d": want a length of time`},
+		{"watch --from-rev abc", `--from-rev is "abc": want a whole number, not below zero`},
+		{"demo --clients abc", `--clients is "abc": want a whole number`},
+		{"ping -n many", `-n is "many": want a whole number`},
+		{"help fly", `there is no command "fly", only request, `},
+		{"fly away --help", `there is no command "fly", only request, `},
+		{"slot fly --help", `there is no command "slot fly", only slot cancel, `},
 		{"--env-file /nonexistent ping", "/nonexistent: no such file"},
 	} {
 		t.Run(test.args, func(t *testing.T) {
@@ -248,19 +256,19 @@ func TestUsage(t *testing.T) {
 func TestHelpAndVersion(t *testing.T) {
 	// Beside a command it says what it says of that, and no more.
 	for args, want := range map[string][2]string{
-		"hold --help":            {"hold confirm|void HOLD TOKEN [SEAT|SEAT=QTY...]\n", "sale"},
-		"hold void --help":       {"\nhold void      gives it back, or the seats named\n", "hold confirm  "},
-		"help slot day":          {"\nslot day       draws the day on a terminal, a line a room, else prints ", "slot find"},
-		"book rooms --help":      {"\nWHEN is 2026-11-21T10:00, by the clocks of the pool's zone", "slot find "},
-		"demo --help":            {"\n      --patience TIME   TIME that the demo waits", "--rrule"},
-		"lease run -h":           {"\nlease run takes the lease, runs COMMAND, and gives the lease back", "lease renew  "},
-		"journal dump --help":    {"Usage: kassa journal dump DIR [--from-rev REV]", "verify  "},
-		"request --help":         {"Usage: kassa [flags] request TYPE [PAYLOAD|-]\n\nrequest  asks for TYPE", "send  "},
-		"hold create x -n 3 -h":  {"  kassa hold create cinema --best 3 --owner anna --ttl 5m\n", "kassa hold confirm 304"},
-		"lease --help":           {"\nlease run takes the lease, runs COMMAND, and gives the lease back", "pool fill"},
-		"pool fill --help":       {"\n  seq -f '\"p%g\"' 1 5000 | kassa pool fill proxies -\n", "lease"},
-		"journal verify --help":  {"\n  kassa backup && kassa journal verify /var/", "kassa backup\n"},
-		"nothing like it --help": {"       kassa [flags] backup [NAME]\n", "no command"},
+		"hold --help":           {"hold confirm|void HOLD TOKEN [SEAT|SEAT=QTY...]\n", "sale"},
+		"hold void --help":      {"\nhold void      gives it back, or the seats named\n", "hold confirm  "},
+		"help slot day":         {"\nslot day       draws the day on a terminal, a line a room, else prints ", "slot find"},
+		"book rooms --help":     {"\nWHEN is 2026-11-21T10:00, by the clocks of the pool's zone", "slot find "},
+		"demo --help":           {"\n      --patience TIME   TIME that the demo waits", "--rrule"},
+		"lease run -h":          {"\nlease run takes the lease, runs COMMAND, and gives the lease back", "lease renew  "},
+		"journal dump --help":   {"Usage: kassa journal dump DIR [--from-rev REV]", "verify  "},
+		"request --help":        {"Usage: kassa [flags] request TYPE [PAYLOAD|-]\n\nrequest  asks for TYPE", "send  "},
+		"hold create x -n 3 -h": {"  kassa hold create cinema --best 3 --owner anna --ttl 5m\n", "kassa hold confirm 304"},
+		"lease --help":          {"\nlease run takes the lease, runs COMMAND, and gives the lease back", "pool fill"},
+		"pool fill --help":      {"\n  seq -f '\"p%g\"' 1 5000 | kassa pool fill proxies -\n", "lease"},
+		"journal verify --help": {"\n  kassa backup && kassa journal verify /var/", "kassa backup\n"},
+		"hold extend -h":        {"\nTIME is a length of time, such as 500ms", "\nWHEN is"},
 	} {
 		got := kassa(t, nil, nil, strings.Fields(args)...)
 		if got.Code != 0 || !strings.Contains(got.Stdout, want[0]) || strings.Contains(got.Stdout, want[1]) || got.Stderr != "" {
@@ -268,8 +276,8 @@ func TestHelpAndVersion(t *testing.T) {
 		}
 	}
 	for range 10 { // whatever the order of a map
-		if got := helpOn([]string{"lease"}); !strings.Contains(got, "\nlease run takes the lease") {
-			t.Fatal(got)
+		if got, err := helpOn([]string{"lease"}); err != nil || !strings.Contains(got, "\nlease run takes the lease") {
+			t.Fatal(got, err)
 		}
 	}
 	for args, want := range map[string]string{"--help": "kassa ping -n 3", "-h": "Usage: kassa", "help": "Usage: kassa", "request --help": "Usage: kassa", "--version": "kassa "} {

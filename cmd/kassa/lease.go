@@ -108,7 +108,7 @@ func (o *options) ttlMs() (*int64, error) {
 	case !slices.Contains(o.given, "ttl"):
 		return nil, nil
 	case ttl <= 0 || ttl%time.Millisecond != 0:
-		return nil, usagef("--ttl is %v: want whole milliseconds, one at least", ttl)
+		return nil, usagef("--ttl is %v: %s, in whole milliseconds", ttl, lengthFormats)
 	}
 	return new(ttl.Milliseconds()), nil
 }

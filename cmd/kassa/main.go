@@ -44,8 +44,10 @@ func run(ctx context.Context, args, environment []string, stdin io.Reader, stdou
 	o, err := readOptions(args, environment)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
-		fmt.Fprint(stdout, helpOn(o.args))
-		return exitOK
+		var text string
+		if text, err = helpOn(o.args); err == nil {
+			fmt.Fprint(stdout, text)
+		}
 	case err == nil && o.version:
 		fmt.Fprintln(stdout, "kassa", version())
 		return exitOK

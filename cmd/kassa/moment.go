@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -64,8 +66,9 @@ func (k *clock) in(ctx context.Context) (*time.Location, error) {
 const (
 	dayLayout     = time.DateOnly
 	msDigits      = 11 // from as many on a number is milliseconds since 1970, as they stand in JSON
-	momentFormats = "want 10:00 (today), 2026-11-21 (its first moment), 2026-11-21T10:00, 2026-11-21T10:00:00+01:00, " +
-		"milliseconds since 1970, or now"
+	momentFormats = "want 10:00 (today), 2026-11-21, today or tomorrow (the day's first moment), 2026-11-21T10:00, " +
+		"2026-11-21T10:00:00+01:00, milliseconds since 1970, or now"
+	lengthFormats = "want a length of time, such as 500ms, 90s, 30m or 2h"
 )
 
 // at reads a time. One that names no day is on the day of base, in the zone.
@@ -83,14 +86,15 @@ func (k *clock) at(ctx context.Context, flag, text string, base time.Time) (time
 	if err != nil {
 		return time.Time{}, err
 	}
-	if _, err := time.Parse(dayLayout, text); err == nil {
-		from, _, err := dayOf(flag, text, zone)
+	full := k.named(text, zone)
+	if isDay(full) {
+		from, _, err := dayOf(flag, full, zone)
 		return from, err
 	}
-	if isTimeOfDay(text) {
-		text = base.In(zone).Format(dayLayout) + "T" + text
+	if isTimeOfDay(full) {
+		full = base.In(zone).Format(dayLayout) + "T" + full
 	}
-	ms, err := when.At(dated(text), zone)
+	ms, err := when.At(dated(full), zone)
 	if err != nil {
 		return time.Time{}, momentError(flag, text, err)
 	}
@@ -106,8 +110,7 @@ func (k *clock) moment(ctx context.Context, flag, text string) (*wire.Moment, er
 	if _, err := when.At(local, time.UTC); err == nil && k.zone == nil {
 		return &wire.Moment{Text: local}, nil
 	}
-	_, err := time.Parse(dayLayout, text)
-	if k.zone == nil && (err == nil || isTimeOfDay(text)) {
+	if k.zone == nil && (isDay(text) || isTimeOfDay(text) || k.named(text, time.UTC) != text) {
 		return nil, usagef("%s is %q: kassa does not know in which zone; want 2026-11-21T10:00, or name it with --zone", flag, text)
 	}
 	other := *k
@@ -129,6 +132,22 @@ func dated(text string) string {
 	return text
 }
 
+// named writes today and tomorrow as days of a zone, also in front of a time of day.
+func (k *clock) named(text string, zone *time.Location) string {
+	for ahead, name := range []string{"today", "tomorrow"} {
+		if rest, ok := strings.CutPrefix(text, name); ok && (rest == "" || rest[0] == ' ' || rest[0] == 'T') {
+			y, m, d := k.now.In(zone).Date()
+			return time.Date(y, m, d+ahead, 0, 0, 0, 0, time.UTC).Format(dayLayout) + rest
+		}
+	}
+	return text
+}
+
+func isDay(text string) bool {
+	_, err := time.Parse(dayLayout, text)
+	return err == nil
+}
+
 func isTimeOfDay(text string) bool {
 	return strings.IndexByte(text, ':') == 2 && !strings.ContainsAny(text, "T +-Z")
 }
@@ -137,14 +156,78 @@ func momentError(flag, text string, err error) error {
 	if bad, ok := errors.AsType[*when.Error](err); ok && bad.Code == codec.InvalidInterval.String() {
 		return codec.NewError(codec.InvalidInterval, flag+": "+bad.Message)
 	}
-	return usagef("%s is %.64q: %s", flag, text, momentFormats)
+	return usagef("%s is %.64q: %s", flag, text, cmp.Or(mistake(text), momentFormats))
+}
+
+var (
+	digits    = regexp.MustCompile(`\d+`)
+	startsDay = regexp.MustCompile(`^\d{4}-\d\d-\d\d`)
+	hourAt    = regexp.MustCompile(`^(?:\d{4}-\d\d-\d\d[T ])?\d\d:\d\d`)
+)
+
+// mistake says what is wrong with a time, or a day, that is written almost as it should be; else it returns "".
+func mistake(text string) string {
+	padded := digits.ReplaceAllStringFunc(text, func(n string) string {
+		if len(n) == 1 {
+			return "0" + n
+		}
+		return n
+	})
+	_, err := when.At(dated(padded), time.UTC)
+	if isTimeOfDay(padded) {
+		_, err = when.At("2000-01-01T"+padded, time.UTC)
+	}
+	day, clock := startsDay.FindString(padded), hourAt.FindString(padded)
+	switch {
+	case padded != text && (err == nil || isDay(padded)):
+		return "want two digits each: " + padded
+	case day != "" && !isDay(day):
+		return "there is no such day"
+	case clock != "" && (clock[len(clock)-5:] > "23:59" || clock[len(clock)-2:] > "59"):
+		return "want 00:00 to 23:59; a day ends with the first moment of the next"
+	}
+	return ""
+}
+
+var utcSpan = regexp.MustCompile(`(\d{4}-\d\d-\d\dT[\d:.]+Z)(?: to (\d{4}-\d\d-\d\dT[\d:.]+Z))?`)
+
+// local writes the times in an error of the server, which are in UTC, as the clocks of the zone show them, if it is known.
+func (k *clock) local(err error) error {
+	failure, ok := errors.AsType[*codec.Error](err)
+	if !ok || k.zone == nil {
+		return err
+	}
+	said := *failure
+	said.Message = utcSpan.ReplaceAllStringFunc(said.Message, func(text string) string {
+		span := utcSpan.FindStringSubmatch(text)
+		from, err := time.Parse(time.RFC3339, span[1])
+		if err != nil || !from.Truncate(time.Minute).Equal(from) {
+			return text
+		}
+		if span[2] == "" {
+			return from.In(k.zone).Format("Mon 2006-01-02 15:04 MST")
+		}
+		to, err := time.Parse(time.RFC3339, span[2])
+		if err != nil || !to.Truncate(time.Minute).Equal(to) {
+			return text
+		}
+		return spanText(from.UnixMilli(), to.UnixMilli(), k.zone)
+	})
+	if said.Message != failure.Message {
+		said.Message += " (times in " + k.zone.String() + ")"
+	}
+	return &said
 }
 
 // dayOf returns when a day begins and ends, by the clocks of a zone.
 func dayOf(flag, text string, zone *time.Location) (from, to time.Time, err error) {
 	day, err := time.Parse(dayLayout, text)
 	if err != nil {
-		return from, to, usagef("%s is %.64q: want a day, such as 2026-11-21", flag, text)
+		const form = "want a day, such as 2026-11-21, today or tomorrow"
+		if strings.Contains(text, ":") {
+			return from, to, usagef("%s is %.64q: %s", flag, text, form)
+		}
+		return from, to, usagef("%s is %.64q: %s", flag, text, cmp.Or(mistake(text), form))
 	}
 	y, m, d := day.Date()
 	if from = dayStart(y, m, d, zone); from.Day() != d {

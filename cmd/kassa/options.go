@@ -92,7 +92,7 @@ func (o *options) flags() (settable, all *pflag.FlagSet) {
 	all.DurationVar(&o.times.length, "for", 0, "`TIME` that it is booked for, in the place of --end; or that it is to be free for, at least")
 	all.StringVar(&o.times.from, "from", "", "`WHEN` what is printed begins (default now)")
 	all.StringVar(&o.times.to, "to", "", "`WHEN` it ends; with no day, on that of --from (default: the end of that day)")
-	all.StringVar(&o.times.day, "day", "", "`DAY` to print, such as 2026-11-21 (default today)")
+	all.StringVar(&o.times.day, "day", "", "`DAY` to print, such as 2026-11-21, today or tomorrow (default today)")
 	all.StringVar(&o.times.at, "at", "", "`WHEN` the one of several times begins that is meant (default: all of them)")
 	all.BoolVar(&o.times.following, "following", false, "with --at: and all that follow it")
 	all.StringVar(&o.times.item, "item", "", "`ITEM` to move the booking to")
@@ -122,7 +122,7 @@ func readOptions(args, environment []string) (options, error) {
 	err := all.Parse(args)
 	o.args, o.dash, o.environment = all.Args(), all.ArgsLenAtDash(), environment
 	if err != nil {
-		return o, usagef("%v (kassa --help lists the flags; an argument that begins with - goes behind --)", err)
+		return o, flagError(err)
 	}
 	all.Visit(func(f *pflag.Flag) {
 		if f.Name != "env-file" && settable.Lookup(f.Name) == nil {
@@ -158,6 +158,19 @@ func readOptions(args, environment []string) (options, error) {
 		return o, usagef("-n is %d, below one", o.count)
 	}
 	return o, nil
+}
+
+// flagError says what is wrong with the flags.
+func flagError(err error) error {
+	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		flag := bad.GetFlag()
+		if want := map[string]string{
+			"duration": lengthFormats, "int": "want a whole number", "uint64": "want a whole number, not below zero",
+		}[flag.Value.Type()]; want != "" {
+			return usagef("%s is %.64q: %s", flagName(flag.Name), bad.GetValue(), want)
+		}
+	}
+	return usagef("%v (kassa --help lists the flags; an argument that begins with - goes behind --)", err)
 }
 
 // serverAddress returns where variables say the server is, and which of them.
@@ -216,8 +229,8 @@ func help() string {
        kassa [flags] pool stats POOL
        kassa [flags] pool fill POOL ID...|-
        kassa [flags] pool drain POOL ID...|--all
-       kassa [flags] hold create POOL [SEAT...] [-n COUNT | --best COUNT [--split]] [--select LABEL=VALUE,...] [--ttl TIME]
-                     [--wait TIME] [--owner NAME] [--priority NUMBER]
+       kassa [flags] hold create POOL [SEAT...|SEAT=QTY] [-n COUNT | --best COUNT [--split]] [--select LABEL=VALUE,...]
+                     [--ttl TIME] [--wait TIME] [--owner NAME] [--priority NUMBER]
        kassa [flags] hold extend HOLD TOKEN [--ttl TIME]
        kassa [flags] hold confirm|void HOLD TOKEN [SEAT|SEAT=QTY...]
        kassa [flags] hold map POOL
@@ -254,7 +267,7 @@ pool fill      puts items in a pool; with - they are read from standard input, i
 pool drain     takes items out of a pool; those that are leased leave when they come back
 
 hold create    holds seats until they are confirmed or the hold ends: those named; any COUNT; or the best COUNT side by
-               side. Of a seat that has a quantity, -n are held: kassa hold create cinema floor -n 3
+               side. Of a seat that has a quantity, so many are held: kassa hold create cinema floor=3
 hold extend    has the hold end later
 hold confirm   sells what is held, or the seats named, of a quantity so many: floor=2. The others come back
 hold void      gives it back, or the seats named
@@ -299,10 +312,13 @@ On a terminal the results of the commands from pool ls to explain are written fo
 clock, or those of calendars by the clocks of their zone. Else all results are JSON, one on a line, with times in
 milliseconds since 1970.
 
-WHEN is 2026-11-21T10:00, by the clocks of the pool's zone or that of --zone; 10:00, which is today there; 2026-11-21, which
-is the first moment of the day; 2026-11-21T10:00+01:00; milliseconds since 1970, as they stand in JSON; or now. For slot
-move and cancel it has a day, unless there is --zone. An ID that itself ends with = and a number is for kassa request.
-There are colours on a terminal, unless NO_COLOR is set.
+WHEN is 2026-11-21T10:00, by the clocks of the pool's zone or that of --zone; 10:00, which is today there; 2026-11-21, today
+or tomorrow, which is the first moment of the day; 2026-11-21T10:00+01:00; milliseconds since 1970, as they stand in JSON; or
+now. For slot move and cancel it is written with its date, unless there is --zone.
+
+TIME is a length of time, such as 500ms, 90s, 30m, 1h30m or 2h.
+
+An ID that itself ends with = and a number is for kassa request. There are colours on a terminal, unless NO_COLOR is set.
 
 PAYLOAD is JSON. With - it is read from standard input, or when there is none and standard input is a pipe or a file. That
 may hold several values: each is a request of its own, sent when the one before it was answered; a failure ends that.

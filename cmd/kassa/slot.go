@@ -37,7 +37,7 @@ func (o *options) book(ctx context.Context, t terminal, args []string) error {
 	case (f.end == "") == !slices.Contains(o.given, "for"):
 		return usagef("book needs either --end WHEN or --for TIME: until when")
 	case f.end == "" && (f.length <= 0 || f.length%time.Millisecond != 0):
-		return usagef("--for is %v: want whole milliseconds, one at least", f.length)
+		return usagef("--for is %v: %s, in whole milliseconds", f.length, lengthFormats)
 	case !slices.Contains([]string{"", "fail", "skip", "report"}, f.onConflict):
 		return usagef("--on-conflict is %q: want fail, skip or report", f.onConflict)
 	}
@@ -78,7 +78,7 @@ func (o *options) onCalendar(ctx context.Context, pool string, fn func(*clock, w
 	if err != nil {
 		return err
 	}
-	return fn(k, like.Want[0])
+	return k.local(fn(k, like.Want[0]))
 }
 
 // showBooking returns what prints a booking.
@@ -102,11 +102,29 @@ func (k *clock) showBooking(ctx context.Context) func(io.Writer, *wire.Booking) 
 			writeTimes(w, b.Conflicts, zone)
 		}
 		if b.Booking != 0 {
-			_, err = fmt.Fprintf(w, "kassa slot move %d %d --start WHEN moves it, kassa slot cancel %[1]d %[2]d cancels it\n",
-				b.Booking, b.Token)
+			which := fmt.Sprintf("%d %d%s", b.Booking, b.Token, k.moved(b, zone))
+			_, err = fmt.Fprintf(w, "kassa slot move %s --start WHEN moves it, kassa slot cancel %[1]s cancels it\n", which)
 		}
 		return err
 	}
+}
+
+// moved returns the flags that name the times of a booking that were moved, where not all were.
+func (k *clock) moved(b *wire.Booking, zone *time.Location) string {
+	f := &k.o.times
+	if f.at == "" || len(b.Items) == 0 {
+		return ""
+	}
+	at := time.UnixMilli(b.Items[0].Start).In(zone)
+	layout := "2006-01-02T15:04"
+	if f.zone != "" || ambiguous(at) || !at.Truncate(time.Minute).Equal(at) {
+		layout = "2006-01-02T15:04:05.999Z07:00"
+	}
+	flags := " --at " + at.Format(layout)
+	if f.following {
+		flags += " --following"
+	}
+	return flags
 }
 
 func writeTimes(w io.Writer, items []wire.Item, zone *time.Location) {
@@ -143,7 +161,7 @@ func (o *options) slotMove(ctx context.Context, t terminal, args []string) error
 	if k.clock, err = o.clockOf(c, ""); err != nil {
 		return err
 	}
-	return askShown(ctx, o, t, c, "slot.move", ask, k.showBooking(ctx))
+	return k.local(askShown(ctx, o, t, c, "slot.move", ask, k.showBooking(ctx)))
 }
 
 // slotCancel cancels a booking, or some of its times.
@@ -157,10 +175,10 @@ func (o *options) slotCancel(ctx context.Context, t terminal, args []string) err
 	if ask.At, err = k.moment(ctx, "--at", f.at); err != nil {
 		return err
 	}
-	return askAndShow(ctx, o, t, "slot.cancel", ask, func(w io.Writer, cancelled *wire.Cancelled) error {
+	return k.local(askAndShow(ctx, o, t, "slot.cancel", ask, func(w io.Writer, cancelled *wire.Cancelled) error {
 		_, err := fmt.Fprintf(w, "%d of booking %d were cancelled\n", cancelled.Cancelled, k.booking)
 		return err
-	})
+	}))
 }
 
 // bookingClock is the clock of a request about a booking.
@@ -185,8 +203,11 @@ func (o *options) bookingClock(args []string) (k bookingClock, err error) {
 // slotFind prints when something is free.
 func (o *options) slotFind(ctx context.Context, t terminal, args []string) error {
 	length := o.times.length
-	if length <= 0 || length%time.Millisecond != 0 {
-		return usagef("slot find needs --for TIME, how long it is to be free: whole milliseconds, one at least")
+	switch {
+	case !slices.Contains(o.given, "for"):
+		return usagef("slot find needs --for TIME, how long it is to be free: %s", lengthFormats)
+	case length <= 0 || length%time.Millisecond != 0:
+		return usagef("--for is %v: %s, in whole milliseconds", length, lengthFormats)
 	}
 	return o.withTimes(ctx, args, false, func(k *clock, ask wire.SlotFind) error {
 		ask.LengthMs = length.Milliseconds()
@@ -291,7 +312,11 @@ func (k *clock) fromTo(ctx context.Context, wholeDay bool) (from, to time.Time, 
 	}
 	from = k.now.In(zone)
 	if f.from+f.to == "" && wholeDay {
-		return dayOf("--day", cmp.Or(f.day, from.Format(dayLayout)), zone)
+		day := cmp.Or(f.day, "today")
+		if named := k.named(day, zone); isDay(named) {
+			day = named
+		}
+		return dayOf("--day", day, zone)
 	}
 	if f.from != "" {
 		if from, err = k.at(ctx, "--from", f.from, k.now); err != nil {

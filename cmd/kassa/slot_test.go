@@ -33,7 +33,9 @@ func TestSlot(t *testing.T) {
 	if it := b.Items[0]; it.Start != berlin(t, "2035-11-05 10:00") || it.End != berlin(t, "2035-11-05 11:30") || again.Booking != b.Booking {
 		t.Fatalf("%+v, and again %+v", b, again)
 	}
-	expect(t, do("book rooms attic --start 2035-11-05T11:00 --end 12:00"), 1, "", "kassa: conflict: ")
+	expect(t, do("book rooms attic --start 2035-11-05T11:00 --end 12:00"), 1, "",
+		`"attic" of pool rooms is not free Mon 2035-11-05 11:00 to 12:00: it is booked Mon 2035-11-05 10:00 to 11:30, `+
+			"with 15m0s before and 30m0s after; nothing was booked (times in Europe/Berlin)")
 	expect(t, do("book rooms attic --start 2035-11-05T06:00 --end 07:30"), 1, "", "kassa: invalid_interval: ")
 	expect(t, do("book always --start 2035-03-25T02:30 --for 1h"), 1, "", "kassa: invalid_interval: --start: 2035-03-25T02:30 does not exist in Europe/Berlin")
 	expect(t, do("book proxies --start 10:00 --for 1h"), 1, "", "kassa: bad_payload: ")
@@ -55,6 +57,28 @@ func TestSlot(t *testing.T) {
 	if it := whole.Items[0]; it.Start != berlin(t, "2035-10-28 00:00") || it.End-it.Start != 25*length {
 		t.Errorf("%+v", whole)
 	}
+	for args, want := range map[string]string{
+		"book always --start 9:00 --for 1h":            `--start is "9:00": want two digits each: 09:00`,
+		"book always --start 2035-12-3T10:00 --for 1h": `--start is "2035-12-3T10:00": want two digits each: 2035-12-03T10:00`,
+		"book always --start 2035-11-31 --for 1h":      `--start is "2035-11-31": there is no such day`,
+		"book always --start 10:00 --end 24:00":        `--end is "24:00": want 00:00 to 23:59; a day ends`,
+		"book always --start soon --for 1h":            `--start is "soon": want 10:00 (today), `,
+		"book always --start 10:00 --for 0s":           "--for is 0s: want a length of time, such as 500ms, 90s, 30m or 2h, in whole milliseconds",
+		"slot find always":                             "slot find needs --for TIME, how long it is to be free: want a length of time, such as ",
+		"slot find always --for 1h --from 25:00":       `--from is "25:00": want 00:00 to 23:59`,
+		"slot ls always --day 2035-1-1":                `--day is "2035-1-1": want two digits each: 2035-01-01`,
+		"slot ls always --day 10:00":                   `--day is "10:00": want a day, such as `,
+		"slot move 1 1 --start tomorrow":               `--start is "tomorrow": kassa does not know in which zone`,
+		"slot move 1 1 --start 2035-11-05T24:00":       `--start is "2035-11-05T24:00": want 00:00 to 23:59`,
+	} {
+		expect(t, do(args), 2, "", "kassa: "+want)
+	}
+	tomorrow := result[wire.Booking](t, kassa(t, nil, env, "book", "always", "--start", "tomorrow 10:00", "--end", "11:00"))
+	it := tomorrow.Items[0]
+	if left := time.Until(time.UnixMilli(it.Start)); it.End-it.Start != length || left < 9*time.Hour || left > 35*time.Hour {
+		t.Errorf("%+v", tomorrow)
+	}
+	expect(t, do("slot ls proxies --day tomorrow"), 1, "", "kassa: bad_payload: ")
 	// Without a day it is today.
 	near := result[wire.Booking](t, do("book always --start 23:59:59 --for 1h"))
 	if left := time.Until(time.UnixMilli(near.Items[0].Start)); left < -time.Minute || left > 25*time.Hour {
@@ -115,6 +139,16 @@ func TestSlotOnTerminal(t *testing.T) {
 		"kassa slot move %[1]s %[2]s --start WHEN moves it, kassa slot cancel %[1]s %[2]s cancels it\n", n[0], n[1]))
 	shown = onTerminal(t, 100, env, "slot", "move", n[0], n[1], "--end", "2035-11-05T12:00")
 	if !strings.Contains(shown, "(Europe/Berlin)\n  rooms attic  Mon 2035-11-05 10:00 to 12:00\n") {
+		t.Errorf("%q", shown)
+	}
+	shown = onTerminal(t, 100, env, "slot", "move", n[0], n[1], "--at", "2035-11-05T10:00", "--start", "2035-11-05T09:00", "--end", "2035-11-05T11:00")
+	if !strings.Contains(shown, fmt.Sprintf("kassa slot move %s %s --at 2035-11-05T09:00 --start WHEN moves it, "+
+		"kassa slot cancel %[1]s %[2]s --at 2035-11-05T09:00 cancels it\n", n[0], n[1])) {
+		t.Errorf("%q", shown)
+	}
+	shown = onTerminal(t, 100, env, "slot", "move", n[0], n[1], "--zone", "UTC", "--at", "2035-11-05T08:00", "--following", "--start", "2035-11-05T09:00",
+		"--end", "2035-11-05T11:00")
+	if !strings.Contains(shown, " --at 2035-11-05T09:00:00Z --following cancels it\n") {
 		t.Errorf("%q", shown)
 	}
 	series := strings.Fields("book rooms attic --start 2035-11-04T10:00 --for 1h --rrule FREQ=DAILY;COUNT=2 --on-conflict report")
@@ -308,6 +342,14 @@ func TestDrawHours(t *testing.T) {
 }
 
 func TestDays(t *testing.T) {
+	k := clock{now: time.Date(2035, 12, 30, 23, 30, 0, 0, time.UTC)}
+	for text, want := range map[string]string{
+		"today": "2035-12-31", "tomorrow": "2036-01-01", "tomorrowT10:00": "2036-01-01T10:00", "todays": "todays", "10:00": "10:00",
+	} {
+		if got := k.named(text, time.FixedZone("", 3600)); got != want {
+			t.Errorf("%s is %s, want %s", text, got, want)
+		}
+	}
 	for _, test := range []struct {
 		zone, day, from, to string
 	}{
