@@ -182,6 +182,8 @@ type proxy struct {
 	backend string
 	conns   map[net.Conn]bool
 	refuse  bool
+	served  int         // connections so far
+	before  func(n int) // called before connection n, from 0 on, is made to the backend
 	// up and down say of each line from and to the client how much of it passes; with less than all, the connection is cut
 	// behind that. Without: all passes.
 	up, down func(line string) int
@@ -213,6 +215,13 @@ func newProxy(t testing.TB, backend string) *proxy {
 
 func (p *proxy) serve(front net.Conn) {
 	defer front.Close()
+	p.mu.Lock()
+	n, before := p.served, p.before
+	p.served++
+	p.mu.Unlock()
+	if before != nil {
+		before(n)
+	}
 	p.mu.Lock()
 	back, err := net.Dial("tcp", strings.TrimPrefix(p.backend, "tcp://"))
 	if err != nil || p.refuse {
