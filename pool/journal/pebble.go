@@ -94,7 +94,7 @@ func open(cfg Config, readOnly bool) (*Pebble, error) {
 	}
 	p.lock = lock
 	if err := errors.Join(p.guard.run(p.open), p.guard.err()); err != nil {
-		if p.db != nil {
+		if !p.guard.isStuck() && p.db != nil { // else open may be at it still
 			err = errors.Join(err, p.guard.run(p.db.Close))
 		}
 		if !p.guard.isStuck() { // else Pebble still has its hands on the store
