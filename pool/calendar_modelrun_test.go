@@ -327,7 +327,7 @@ func (m *calendarModel) look() {
 			}
 		}
 	}
-	if !slices.ContainsFunc(p.rooms, func(r *cRoom) bool { return !r.draining && q.Units <= int64(r.capacity) }) {
+	if !slices.ContainsFunc(p.rooms, func(r *cRoom) bool { return !r.draining && q.Units <= r.capacity }) {
 		_, _, err := m.m.Free(q)
 		e, ok := err.(*pool.Error)
 		o.must(ok && e.Code == pool.NoMatch, "%+v: %v, and no room would do", q, err)
