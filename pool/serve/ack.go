@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"context"
 	"errors"
 	"sync"
 
@@ -17,7 +16,7 @@ type acker struct {
 	answers  dispatch.Answers
 	waits    map[uint64]*parked
 	sessions map[uint64]*dispatch.Peer // those that said hello, and are connected
-	watches  map[*dispatch.Peer]context.CancelFunc
+	watches  map[*dispatch.Peer]*watcher
 	watchers sync.WaitGroup
 	buf      []byte
 }
@@ -67,7 +66,7 @@ func (a *acker) init(s *Server) {
 	a.s = s
 	a.waits = make(map[uint64]*parked)
 	a.sessions = make(map[uint64]*dispatch.Peer)
-	a.watches = make(map[*dispatch.Peer]context.CancelFunc)
+	a.watches = make(map[*dispatch.Peer]*watcher)
 }
 
 func (a *acker) run() {
@@ -235,8 +234,8 @@ func (a *acker) closed(st *seat) {
 			delete(a.sessions, session)
 		}
 	}
-	if cancel := a.watches[st.peer]; cancel != nil {
-		cancel()
+	if w := a.watches[st.peer]; w != nil {
+		w.stop()
 		delete(a.watches, st.peer)
 	}
 }

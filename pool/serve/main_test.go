@@ -160,6 +160,16 @@ func (c *conn) read() (frame, error) {
 	return f, err
 }
 
+// next awaits the next frame.
+func (c *conn) next() frame {
+	c.t.Helper()
+	f, err := c.read()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return f
+}
+
 // reply awaits the reply to a request, which comes before any other.
 func (c *conn) reply(index uint64) frame {
 	c.t.Helper()

@@ -299,6 +299,27 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// Behind the answer to a watch comes nothing of the one before, however much of it is under way.
+func TestWatchTakesThePlaceOfTheOneBefore(t *testing.T) {
+	s := start(t, Config{Pools: []Pool{items("p", 2)}})
+	busy, c := dial(t, s.addr), dial(t, s.addr)
+	c.hello("")
+	types := []string{"lease.granted", "lease.released"}
+	for i := range 300 {
+		last := into[wire.Watching](t, c.call("watch", `{"types":["`+types[i%2]+`"]}`)).Rev
+		c.pushes = nil
+		busy.release(busy.acquire("p", ""))
+		c.send("ping", `null`)
+		for f := c.next(); f.QueryIndex == nil; f = c.next() {
+			e := into[wire.Event](t, f)
+			if e.Type != types[i%2] || e.Rev <= last {
+				t.Fatalf("round %d: %s %d was pushed behind a watch of %s behind %d", i, e.Type, e.Rev, types[i%2], last)
+			}
+			last = e.Rev
+		}
+	}
+}
+
 func TestBadInput(t *testing.T) {
 	s := start(t, Config{Pools: []Pool{items("p", 2)}})
 	c := dial(t, s.addr)

@@ -180,8 +180,8 @@ func (a *acker) watch(o *op) {
 			return
 		}
 	}
-	if cancel := a.watches[peer]; cancel != nil { // the one before
-		cancel()
+	if before := a.watches[peer]; before != nil {
+		before.stop()
 		delete(a.watches, peer)
 	}
 	o.view, o.reply.Rev = &wire.Watching{Rev: w.after}, last
@@ -191,7 +191,8 @@ func (a *acker) watch(o *op) {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	a.watches[peer] = cancel
+	w.cancel = cancel
+	a.watches[peer] = w
 	a.watchers.Go(func() {
 		defer cancel()
 		w.run(ctx)
@@ -206,6 +207,18 @@ type watcher struct {
 	after        uint64   // the last event that was looked at
 	pushed       int      // bytes, since the client was last waited for
 	buf          []byte
+
+	cancel  context.CancelFunc
+	mu      sync.Mutex
+	stopped bool
+}
+
+// stop ends the watch: when it returns, nothing is pushed any more.
+func (w *watcher) stop() {
+	w.mu.Lock()
+	w.stopped = true
+	w.mu.Unlock()
+	w.cancel()
 }
 
 // How many bytes are pushed before the watcher looks what the client has read, and how many it may leave unread then.
@@ -310,5 +323,7 @@ func (w *watcher) send(e *wire.Event) bool {
 		return false
 	}
 	w.pushed += len(w.buf)
-	return w.peer.Push("watch", w.buf)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.stopped && w.peer.Push("watch", w.buf)
 }
