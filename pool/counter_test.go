@@ -151,6 +151,26 @@ func TestAWaitForMoreUnitsThanThereAreEnds(t *testing.T) {
 	}
 }
 
+// TestUnitsThatComeBackServeMoreThanOne gives back more units than the first in a line lacks: the next gets what is left of others.
+func TestUnitsThatComeBackServeMoreThanOne(t *testing.T) {
+	s := newStall(t)
+	s.fillWith("s", pool.ItemSpec{ID: "x", Quantity: 3}, pool.ItemSpec{ID: "y"}, pool.ItemSpec{ID: "z"})
+	c := hold("s", "x")
+	c.Want[0].Count = 3
+	a := s.must(c)
+	ask := func(n int64) *pool.Acquire {
+		return &pool.Acquire{Kind: pool.Stock, Want: []pool.Want{{Pool: "s", Count: n}}}
+	}
+	four, one := s.parked(ask(4)), s.parked(ask(1))
+	s.must(void(a))
+	answers, _ := s.m.TakeAnswers()
+	if len(answers) != 2 || answers[0].Wait != four || answers[1].Wait != one {
+		t.Fatalf("%+v", answers)
+	}
+	s.has(answers[0].Reply, "x*3", "y")
+	s.has(answers[1].Reply, "z")
+}
+
 func TestADrainedSeatLeavesWhenItIsRefunded(t *testing.T) {
 	s := newStall(t)
 	s.fillWith("s", append(row(1, 1, 2, 3), pool.ItemSpec{ID: "x", Quantity: 3})...)

@@ -48,6 +48,7 @@ func TestMutants(t *testing.T) {
 		{"replay drops a confirmation", "event.go", "			err = ev.apply(m)\n", "			if ev.kind() != evConfirmed {\n				err = ev.apply(m)\n			}\n", "^TestASeatIsHeldAndSold$"},
 		{"one unit too many is given out", "acquire.go", "if it.picked || it.available() < units {", "if it.picked || it.available() < units-1 {", "^TestUnitsAreHeldAndSold$"},
 		{"units that ran out do not come back", "lease.go", "	it.giveBack(g, at)\n", "	if at.units == 1 || g.expiresAt > m.now {\n		it.giveBack(g, at)\n	}\n", "^TestUnitsAreHeldAndSold$"},
+		{"units that come back serve one", "serve.go", "it.free || n > 0 && it.counter != nil", "it.free", "^TestUnitsThatComeBackServeMoreThanOne$"},
 		{"withheld units are sold", "item.go", " - it.counter.sold - it.counter.withheld", " - it.counter.sold", "^TestUnitsAreWithheld$"},
 		{"withheld seats are sold", "item.go", "case it.draining || it.times != nil || it.state != ready:", "case it.draining || it.times != nil || it.state != ready && it.state != withheld:", "^TestWhatIsRefundedMayBeWithheld$"},
 		{"a checkpoint forgets what is withheld", "item.go", "e.uint(uint64(it.counter.withheld))", "e.uint(0)", "^TestUnitsAreWithheld$"},

@@ -23,7 +23,8 @@ func (m *Machine) serveItem(it *item) {
 		return
 	}
 	looks := looksMax
-	for n := 0; it.free; n++ {
+	// Several units may be more than the first in a line lacked: then there is something for those behind, though not of it.
+	for n := 0; it.free || n > 0 && it.counter != nil; n++ {
 		best := m.servable(p.itemLines[it], nil)
 		for _, l := range it.class.lines {
 			best = m.servable(l, best)
