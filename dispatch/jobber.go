@@ -175,6 +175,9 @@ func (w *worker) runBatch() {
 	}
 	err := w.callBatch(begun)
 	if len(w.settled) < len(begun) {
+		if err == nil {
+			err = codec.NewError(codec.HandlerFailed, "the handler of "+w.jobber.cfg.Name+" gave no answer")
+		}
 		settled := make(map[*Job]bool, len(begun))
 		for _, s := range w.settled {
 			settled[s.job] = true
@@ -195,7 +198,7 @@ func (w *worker) callBatch(jobs []*Job) (err error) {
 		}
 	}()
 	w.jobber.batch(jobs)
-	return codec.NewError(codec.HandlerFailed, "the handler of "+w.jobber.cfg.Name+" gave no answer")
+	return nil
 }
 
 // begin checks right before a job starts that somebody still waits for it.

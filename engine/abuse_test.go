@@ -341,7 +341,7 @@ func TestIdleTimeout(t *testing.T) {
 	g := newGate()
 	parked := make(chan *dispatch.Parked, 1)
 	s := start(t, setup{
-		engine: engine.Config{IdleTimeout: 50 * time.Millisecond},
+		engine: engine.Config{IdleTimeout: 250 * time.Millisecond},
 		gates:  map[string]*gate{"slow": g},
 		types: func(reg *dispatch.Registry) {
 			dispatch.HandleRaw(reg, "park", func(j *dispatch.Job) error {
@@ -484,8 +484,10 @@ func TestOverloaded(t *testing.T) {
 			})
 			neighbour := dial(t, s.addr(), c)
 			cl := dial(t, s.addr(), c)
+			f := request("slow", 1, padded(1000))
+			cl.send(f)
+			s.until("slow", "one in work", func(st dispatch.TypeStats) bool { return st.Running == 1 })
 			go func() {
-				f := request("slow", 1, padded(1000))
 				text, _ := c.Append(nil, &f)
 				for {
 					if _, err := cl.Write(text); err != nil {

@@ -28,7 +28,7 @@ type loop struct {
 }
 
 // outBytesKeep bounds the buffer that a loop keeps for writing: about what one write to a socket takes.
-const outBytesKeep = 256 << 10
+const outBytesKeep = 512 << 10
 
 // execute runs f soon on the loop's goroutine. gnet keeps the order of such calls only while fewer than 1,024 of them
 // wait, so callers keep one outstanding.

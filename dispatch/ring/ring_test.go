@@ -98,19 +98,3 @@ func TestManyProducers(t *testing.T) {
 		t.Fatalf("%d values left", r.Len())
 	}
 }
-
-func BenchmarkPushDrain(b *testing.B) {
-	for _, batch := range []int{1, 16} {
-		b.Run(map[int]string{1: "1", 16: "16"}[batch], func(b *testing.B) {
-			r := New[*int](1024)
-			values := make([]*int, batch)
-			dst := make([]*int, batch)
-			b.ReportAllocs()
-			for b.Loop() {
-				r.Push(values...)
-				r.Drain(dst)
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch), "ns/value")
-		})
-	}
-}
