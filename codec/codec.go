@@ -90,7 +90,7 @@ type Frame struct {
 
 // Reset sets f to the zero Frame, which aliases nothing, but keeps the memory of the decoder's scratch space.
 func (f *Frame) Reset() {
-	if f.scratch != nil {
+	if f.scratch != nil && f.scratch.used {
 		*f.scratch = jsonScratch{}
 	}
 	*f = Frame{scratch: f.scratch}

@@ -52,6 +52,7 @@ type jsonScratch struct {
 	reply   replyFields
 	failure failureFields
 	value   raw
+	used    bool // since it was zero
 }
 
 // Pretouch compiles the JSON decoders, which otherwise the first frames wait for (milliseconds each). Call it at start.
@@ -80,6 +81,7 @@ func (f *Frame) jsonScratch() *jsonScratch {
 	if f.scratch == nil {
 		f.scratch = new(jsonScratch)
 	}
+	f.scratch.used = true
 	return f.scratch
 }
 
@@ -122,20 +124,17 @@ func (s *jsonScratch) decodeLine(line []byte, v any) error {
 	return nil
 }
 
-// isPlain tells whether text is printable ASCII without escapes, as most frames are: eight bytes at a time, by the usual
-// tricks for finding one that is below a value or equal to one.
+// isPlain tells whether text is printable ASCII without escapes, as most frames are.
 func isPlain(text []byte) bool {
-	const (
-		each = 0x0101010101010101
-		high = 0x80 * each
-	)
-	for len(text) >= 8 {
-		x := binary.LittleEndian.Uint64(text)
-		escape := x ^ '\\'*each
-		if (x|(x-' '*each)&^x|(escape-each)&^escape)&high != 0 {
+	for ; len(text) >= 32; text = text[32:] {
+		if (odd(text)|odd(text[8:])|odd(text[16:])|odd(text[24:]))&highs != 0 {
 			return false
 		}
-		text = text[8:]
+	}
+	for ; len(text) >= 8; text = text[8:] {
+		if odd(text)&highs != 0 {
+			return false
+		}
 	}
 	for _, c := range text {
 		if c < ' ' || c == '\\' || c >= utf8.RuneSelf {
@@ -143,6 +142,18 @@ func isPlain(text []byte) bool {
 		}
 	}
 	return true
+}
+
+const (
+	ones  = 0x0101010101010101
+	highs = 0x80 * ones
+)
+
+// odd has a high bit set when one of the first eight bytes of text is not plain, and none when all are. A byte without that bit
+// gets it by a subtraction when it is below what is subtracted, or when one before it was and borrows.
+func odd(text []byte) uint64 {
+	x := binary.LittleEndian.Uint64(text)
+	return x | (x - ' '*ones) | ((x ^ '\\'*ones) - ones)
 }
 
 func isObject(text []byte) bool {

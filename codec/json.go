@@ -47,6 +47,14 @@ func trimReturn(line []byte) []byte {
 // DecodeRequest implements Codec.
 func (JSON) DecodeRequest(frame []byte, f *Frame) error {
 	f.Reset()
+	if f.quick(frame) {
+		return nil
+	}
+	return decodeJSONRequest(frame, f)
+}
+
+func decodeJSONRequest(frame []byte, f *Frame) error {
+	f.Reset()
 	s := f.jsonScratch()
 	fields := &s.request
 	r := fieldReader{err: s.decodeLine(frame, fields)}
