@@ -37,7 +37,7 @@ type sale struct{ grant, token uint64 }
 // are, some are refunded, any of them: outside the time of sell, one before each in that of refund,sell.
 func BenchmarkHoldConfirm(b *testing.B) {
 	for _, best := range []pool.Best{"", pool.Together} {
-		for _, n := range sizes {
+		for _, n := range sizes() {
 			b.Run(fmt.Sprintf("best=%v/seats=%d", best != "", n), func(b *testing.B) {
 				d := decider{b: b, m: theatre(b, n)}
 				hold := &pool.Acquire{Kind: pool.Stock, Want: []pool.Want{{Pool: "p", Count: 1, Best: best}}}
@@ -107,7 +107,7 @@ func BenchmarkBestOf20000(b *testing.B) {
 func BenchmarkBook(b *testing.B) {
 	const slot = 600_000
 	for _, rooms := range []int{1, 100} {
-		for _, n := range sizes {
+		for _, n := range sizes() {
 			b.Run(fmt.Sprintf("rooms=%d/bookings=%d", rooms, n), func(b *testing.B) {
 				d := decider{b: b, m: pool.New(pool.Config{})}
 				d.do(&pool.Configure{Pools: []pool.Spec{{Name: "p", Kind: pool.Calendar, HorizonMs: 1 << 41}}})

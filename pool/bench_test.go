@@ -53,13 +53,20 @@ func (d *decider) do(c pool.Command) {
 	}
 }
 
-var sizes = []int{1000, 10_000, 100_000, 1_000_000}
+// sizes are those of the pools that are measured. In -short the largest, which take seconds to be filled, are left out.
+func sizes() []int {
+	all := []int{1000, 10_000, 100_000, 1_000_000}
+	if testing.Short() {
+		return all[:2]
+	}
+	return all
+}
 
 // BenchmarkAcquireRelease: an op is an acquire and the release of an older lease; half of the items are leased.
 func BenchmarkAcquireRelease(b *testing.B) {
 	for _, strategy := range []pool.Strategy{pool.First, pool.LRU, pool.Random} {
 		for _, selector := range []pool.Selector{nil, {{Name: "zone", Values: []string{"a", "c"}}}} {
-			for _, n := range sizes {
+			for _, n := range sizes() {
 				b.Run(fmt.Sprintf("%s/selector=%v/items=%d", strategy, selector != nil, n), func(b *testing.B) {
 					d := decider{b: b, m: filled(b, n, pool.Spec{Strategy: strategy})}
 					take := &pool.Acquire{Want: []pool.Want{{Pool: "p", Count: 1, Select: selector}}}
@@ -90,6 +97,9 @@ func BenchmarkAcquireRelease(b *testing.B) {
 // BenchmarkWaiters: an op is a release, which the first of so many waiters gets, who then waits again.
 func BenchmarkWaiters(b *testing.B) {
 	for _, n := range []int{100, 10_000, 100_000} {
+		if n > 10_000 && testing.Short() {
+			continue
+		}
 		b.Run(fmt.Sprintf("waiters=%d", n), func(b *testing.B) {
 			d := decider{b: b, m: filled(b, 100, pool.Spec{WaitersMax: 1_000_000, WaitMaxMs: 1 << 30})}
 			take := &pool.Acquire{Want: []pool.Want{{Pool: "p", Count: 1}}}
@@ -119,7 +129,7 @@ func BenchmarkWaiters(b *testing.B) {
 }
 
 func BenchmarkRenew(b *testing.B) {
-	for _, n := range sizes {
+	for _, n := range sizes() {
 		b.Run(fmt.Sprintf("leases=%d", n), func(b *testing.B) {
 			d := decider{b: b, m: filled(b, n, pool.Spec{})}
 			held := make([]pool.Reply, n)
@@ -140,7 +150,7 @@ func BenchmarkRenew(b *testing.B) {
 
 // BenchmarkExpiry: an op is a lease that runs out.
 func BenchmarkExpiry(b *testing.B) {
-	for _, n := range sizes {
+	for _, n := range sizes() {
 		b.Run(fmt.Sprintf("leases=%d", n), func(b *testing.B) {
 			d := decider{b: b, m: filled(b, n, pool.Spec{})}
 			ttl := int64(0)
@@ -164,8 +174,16 @@ func BenchmarkExpiry(b *testing.B) {
 	}
 }
 
+// notShort leaves a benchmark that takes seconds out of -short.
+func notShort(b *testing.B) {
+	if testing.Short() {
+		b.Skip("it takes seconds")
+	}
+}
+
 // BenchmarkFill: an op is an item.
 func BenchmarkFill(b *testing.B) {
+	notShort(b)
 	for b.Loop() {
 		filled(b, 1_000_000, pool.Spec{})
 	}
@@ -174,6 +192,7 @@ func BenchmarkFill(b *testing.B) {
 
 // BenchmarkLoad: an op is a checkpoint of a million items, a tenth of them leased.
 func BenchmarkLoad(b *testing.B) {
+	notShort(b)
 	d := decider{b: b, m: filled(b, 1_000_000, pool.Spec{})}
 	for range 100_000 {
 		d.do(acquire("p", 1))

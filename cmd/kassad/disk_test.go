@@ -349,6 +349,7 @@ func TestFewFiles(t *testing.T) {
 
 	k.program = limit(280)
 	s := k.serving(t)
+	s.until(greeted, 8) // before others take all the room
 	for range 10 {
 		var crowd []*peer
 		for range 300 {

@@ -29,7 +29,7 @@ type crowd struct {
 	seen    atomic.Uint64 // the highest rev that anybody was told of
 	closing atomic.Bool   // nobody is to take anything any more
 	keeping atomic.Bool   // who holds something renews it, and keeps it
-	counts  [4]atomic.Int64
+	counts  [5]atomic.Int64
 	last    time.Time // when the last request was first sent that was answered and compared
 }
 
@@ -98,6 +98,7 @@ const (
 	renewed
 	givenBack
 	refused // with store_full
+	greeted // connections
 )
 
 type request string
@@ -231,6 +232,7 @@ func (c *caller) serve(addr string) error {
 		return fmt.Errorf("hello: %w", err)
 	}
 	c.resume, c.resting = hello.Resume, 0
+	c.counts[greeted].Add(1)
 	c.out = c.out[:0] // what the last connection did not take any more is asked again
 	for _, cl := range c.clients {
 		cl.begin()

@@ -256,6 +256,9 @@ func TestExample(t *testing.T) {
 
 // What a million items take.
 func BenchmarkMillion(b *testing.B) {
+	if testing.Short() {
+		b.Skip("it takes seconds")
+	}
 	const n = 1_000_000
 	var list, rows, lines strings.Builder
 	rows.WriteString("id,label.country,host\n")

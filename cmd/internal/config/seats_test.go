@@ -207,6 +207,9 @@ func TestStadium(t *testing.T) {
 
 // What 60,000 seats take.
 func BenchmarkStadium(b *testing.B) {
+	if testing.Short() {
+		b.Skip("it takes seconds")
+	}
 	text := []byte(stadium())
 	b.ReportAllocs()
 	for b.Loop() {

@@ -73,6 +73,9 @@ func BenchmarkBestMany(b *testing.B) {
 
 // BenchmarkBestStadium: an op finds out that no 10 of 1,000,000 seats are side by side.
 func BenchmarkBestStadium(b *testing.B) {
+	if testing.Short() {
+		b.Skip("it takes seconds")
+	}
 	h, all, _ := hall(10_000, 100, 1, "nines")
 	for b.Loop() {
 		h.Best(nil, all, 10, seats.Focus{Row: 10_050, Col: 5050}, false)
@@ -82,6 +85,9 @@ func BenchmarkBestStadium(b *testing.B) {
 // BenchmarkSetFree: an op sells a seat and has it back, all over 20,000 or 1,000,000.
 func BenchmarkSetFree(b *testing.B) {
 	for _, rows := range []int{200, 10_000} {
+		if rows > 200 && testing.Short() {
+			continue
+		}
 		b.Run(fmt.Sprintf("seats=%d", rows*100), func(b *testing.B) {
 			h, _, of := hall(rows, 100, 8, "empty")
 			at := 0
@@ -109,6 +115,9 @@ func BenchmarkFits(b *testing.B) {
 
 // BenchmarkAdd: an op fills a hall with 1,000,000 seats in 10,000 rows, in order or in none.
 func BenchmarkAdd(b *testing.B) {
+	if testing.Short() {
+		b.Skip("it takes seconds")
+	}
 	const rows, cols = 10_000, 100
 	for _, order := range []string{"in order", "at random"} {
 		b.Run(order, func(b *testing.B) {

@@ -28,6 +28,9 @@ func scatter(i, n int) int { return i % n * 7_368_787 % n }
 // hour; Free looks for 20 minutes in the day after a time; Overlapping ranges over an hour.
 func BenchmarkTimeline(b *testing.B) {
 	for _, size := range []struct{ timelines, entries int }{{1, 1000}, {1, 1_000_000}, {1000, 1000}} {
+		if size.timelines*size.entries > 1000 && testing.Short() {
+			continue
+		}
 		b.Run(fmt.Sprintf("%dx%d", size.timelines, size.entries), func(b *testing.B) {
 			tls := make([]*Timeline[*int], size.timelines)
 			all := make([][]Entry[*int], size.timelines)
