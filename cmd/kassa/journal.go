@@ -141,6 +141,7 @@ func storeError(dir string, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w (a store can be read only by who may lock it, and so write to it)", err)
 	}
-	// What Pebble finds damaged it tells over two lines, of which the second is for itself.
-	return fmt.Errorf("%s: %s", dir, strings.ReplaceAll(err.Error(), "\n<corruption detail carrier>", ""))
+	// What Pebble finds damaged it tells over several lines: one a file, and one for itself.
+	text := strings.ReplaceAll(err.Error(), "\n<corruption detail carrier>", "")
+	return fmt.Errorf("%s: %s", dir, strings.ReplaceAll(text, "\n", "; "))
 }

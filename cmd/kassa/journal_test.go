@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/kassa-go/kassa/cmd/internal/proc"
+	"github.com/kassa-go/kassa/pool/journal"
 	"github.com/kassa-go/kassa/pool/wire"
 )
 
@@ -129,6 +130,14 @@ func TestDamaged(t *testing.T) {
 				t.Errorf("%s: %s: %+v", name, command, got)
 			}
 		}
+	}
+}
+
+// TestDamageIsToldInALine has two files damaged, of which Pebble tells in a line each.
+func TestDamageIsToldInALine(t *testing.T) {
+	err := storeError("DIR", fmt.Errorf("%w: one\ntwo\n<corruption detail carrier>. Restore a backup", journal.ErrDamaged))
+	if want := "DIR: journal: damaged: one; two. Restore a backup"; err.Error() != want {
+		t.Errorf("%q, want %q", err, want)
 	}
 }
 
