@@ -7,12 +7,12 @@ SHELL := /bin/bash
 FUZZTIME ?= 10s # for each target
 SOAK ?= 60m
 
-# What tests need besides Go, as .ci/need takes it. PostgreSQL and Redis are what the bench measures kassa beside.
-tools := node=nodejs nc=netcat-openbsd strace=strace
-peers := pg_ctlcluster=postgresql-15 redis-server=redis-server
+# What tests need besides Go, as .ci/need takes it. The peers are what the bench measures kassa beside.
+tools := node=nodejs nc=netcat-openbsd strace=strace chromium=chromium
+peers := pg_ctlcluster=postgresql-15 redis-server=redis-server /usr/sbin/gearmand=gearman-job-server
 
-# Modules besides the main one, which have dependencies of their own.
-nested := $(patsubst %/go.mod,%,$(wildcard bench/peers/go.mod))
+# Modules besides the main one, which have dependencies of their own. (bench/peers/etcd has no code: it pins what is built.)
+nested := bench/peers bench/cmd/bench
 
 .PHONY: run
 run: build ## start kassad with example pools, kept in data/, and types to try things with; Ctrl-C ends it
@@ -33,6 +33,7 @@ test: ## vet and test everything
 race: ## test everything under the race detector
 	@.ci/need $(tools) $(peers) gcc=gcc,libc6-dev
 	CGO_ENABLED=1 go test -race ./...
+	@for module in $(nested); do (set -x; CGO_ENABLED=1 go -C $$module test -race ./...); done
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (10s)
@@ -79,11 +80,35 @@ prove-mutants: ## errors put into the code: each must be found
 soak: ## all proofs, as large as they get in SOAK (60m) together
 	@.ci/soak $(SOAK)
 
+# kassa bench skips what is not installed and names it, so that these go on without it.
+.PHONY: bench
+bench: build bench-deps ## measure kassa beside all peers: half an hour, on a machine that does nothing else
+	@results=bench/results/$$(date +%F); code=0; bin/kassa bench --out $$results.jsonl || code=$$?; \
+	if [ $$code -le 1 ] || [ $$code = 130 ]; then bin/kassa bench report $$results.jsonl --out $$results; fi; exit $$code
+
+.PHONY: bench-quick
+bench-quick: build bench-deps ## the same in 2 minutes: some cells, once each
+	@bin/kassa bench --quick
+
 .PHONY: bench-pools
-bench-pools: ## measure the pools beside PostgreSQL and Redis: 10 minutes, on a machine that does nothing else
-	@.ci/need $(peers)
-	go run ./bench/cmd/bench -cells pools -repeats 0 -out bench/results/pools-$$(date +%F).jsonl
-	go run ./bench/cmd/bench report bench/results/pools-$$(date +%F).jsonl
+bench-pools: build bench-deps ## measure the pools beside PostgreSQL, Redis and etcd: 10 minutes, on a machine that does nothing else
+	@bin/kassa bench --cells pools --measure 5s --warmup 1s --repeats 0 --out bench/results/pools-$$(date +%F).jsonl
+
+.PHONY: bench-deps
+bench-deps: ## install what kassa is measured beside: from apt, and as Go modules
+	@for peer in node=nodejs $(peers); do .ci/need "$$peer" || echo "$${peer#*=} can not be installed: bench goes on without it"; done
+	@for build in "bench/peers ./..." "bench/peers github.com/nats-io/nats-server/v2" "bench/peers/etcd go.etcd.io/etcd/server/v3" "bench/cmd/bench ./..."; do \
+		read -r module packages <<< "$$build"; \
+		go -C "$$module" build -o /dev/null "$$packages" || echo "$$build can not be built: bench goes on without it"; \
+	done
+
+.PHONY: bench-micro
+bench-micro: ## compare go test's benchmarks with bench/results/micro.txt: 5 minutes; with another machine's, only allocations
+	@.ci/bench-micro
+
+.PHONY: bench-micro-save
+bench-micro-save: ## make bench/results/micro.txt anew, on a machine that does nothing else
+	@.ci/bench-micro save
 
 .PHONY: cover
 cover: ## show how much of each package its tests run
@@ -100,4 +125,4 @@ clean: ## remove what was built
 
 .PHONY: help
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

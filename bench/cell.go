@@ -28,7 +28,9 @@ type Cell struct {
 	InFlight      int // of Closed: requests on each connection
 	RatePerSecond int // of Open: requests over all connections
 	Codec         string
-	PayloadBytes  int // 0: frames of 60 bytes
+	PayloadBytes  int    // 0: frames of 60 bytes
+	Work          string // what a request makes the server do: see Works; empty: nothing
+	Loops         int    // event loops of servers that have them; 0: their default
 
 	// Items above 0 makes requests pairs: acquire one item of a pool of that size, then release it, both durable.
 	Items   int
@@ -36,6 +38,13 @@ type Cell struct {
 	Listing bool // somebody lists the whole pool meanwhile, page after page, again and again
 	Killed  bool // of Restart: the end is a SIGKILL under load, not a SIGTERM
 }
+
+// Works are what requests can make a server do, beside nothing: one of a type at a time, so that each type is a queue of
+// its own. A sleep takes 1 ms and no CPU; cpu is the SHA-256 of 16 KiB.
+const (
+	WorkSleep = "sleep"
+	WorkCPU   = "cpu"
+)
 
 // Defaults of what a cell's name leaves out.
 const (
@@ -48,10 +57,10 @@ const (
 	restartInFlight       = 16
 )
 
-var cellName = regexp.MustCompile(`^(?:(\d+)x(\d+)|open(\d+)(?:@(\d+))?|(idle|storm)(\d*))(?:/(json|crab|binary))?(?:/(\d+))?$`)
+var cellName = regexp.MustCompile(`^(?:(\d+)x(\d+)|open(\d+)(?:@([1-9]\d*))?|(idle|storm)([1-9]\d*)?)(?:/(json|crab|binary))?(?:/(\d+))?(?:/work=(sleep|cpu))?(?:/loops=([1-9]\d?))?$`)
 
 // ParseCell reads a cell's name: CxW, openC or openC@RATE, idle or idleC, storm or stormC, for C connections; then
-// perhaps /json, /crab or /binary, and /BYTES of payload.
+// perhaps /json, /crab or /binary, /BYTES of payload, /work=sleep or /work=cpu, and /loops=N.
 //
 // Of pools there are pairsCxW, openpairsC, openpairsC@RATE, restart (after SIGTERM) and restart-killed; then perhaps
 // /items=N, /waiters=N and /listing.
@@ -61,13 +70,13 @@ func ParseCell(name string) (Cell, error) {
 	}
 	parts := cellName.FindStringSubmatch(name)
 	if parts == nil {
-		return Cell{}, fmt.Errorf("bench: cell %q: want CxW, openC, openC@RATE, idle or storm, then perhaps /CODEC and /BYTES; or pairsCxW, openpairsC, openpairsC@RATE, restart or restart-killed, then perhaps /items=N, /waiters=N and /listing", name)
+		return Cell{}, fmt.Errorf("bench: cell %q: want CxW, openC, openC@RATE, idle or storm, then perhaps /CODEC, /BYTES, /work=WORK and /loops=N; or pairsCxW, openpairsC, openpairsC@RATE, restart or restart-killed, then perhaps /items=N, /waiters=N and /listing", name)
 	}
 	number := func(i int) int {
 		n, _ := strconv.Atoi(parts[i]) // digits or nothing; what is too large for an int is refused as too many
 		return n
 	}
-	c := Cell{Name: name, Codec: cmp.Or(parts[7], "json"), PayloadBytes: number(8)}
+	c := Cell{Name: name, Codec: cmp.Or(parts[7], "json"), PayloadBytes: number(8), Work: parts[9], Loops: number(10)}
 	switch {
 	case parts[1] != "":
 		c.Shape, c.Conns, c.InFlight = Closed, number(1), number(2)
@@ -82,7 +91,7 @@ func ParseCell(name string) (Cell, error) {
 	return c, c.validate(load.WireConfig{Codec: c.Codec, PayloadBytes: c.PayloadBytes})
 }
 
-var poolCellName = regexp.MustCompile(`^(?:pairs(\d+)x(\d+)|openpairs(\d+)(?:@(\d+))?|restart(-killed)?)(?:/items=(\d+))?(?:/waiters=(\d+))?(/listing)?$`)
+var poolCellName = regexp.MustCompile(`^(?:pairs(\d+)x(\d+)|openpairs(\d+)(?:@([1-9]\d*))?|restart(-killed)?)(?:/items=(\d+))?(?:/waiters=(\d+))?(/listing)?$`)
 
 func parsePoolCell(parts []string) (Cell, error) {
 	number := func(i int) int {
@@ -109,7 +118,7 @@ func parsePoolCell(parts []string) (Cell, error) {
 
 func (c *Cell) validate(w load.WireConfig) error {
 	if c.Conns < 1 || c.Conns > 1<<20 || c.Shape == Closed && (c.InFlight < 1 || c.InFlight > 1<<16) || c.Waiters > 1<<20 {
-		return fmt.Errorf("bench: cell %q: too few or too many", c.Name)
+		return fmt.Errorf("bench: cell %q: 1 to 1,048,576 connections and waiters, and 1 to 65,536 requests in flight on each, can be had", c.Name)
 	}
 	if _, err := load.NewWire(w); err != nil {
 		return fmt.Errorf("bench: cell %q: %w", c.Name, err)
@@ -124,13 +133,5 @@ func PoolCellNames() []string {
 		"pairs64x1/items=1000000", "pairs64x1/waiters=100000", "pairs1000x64",
 		"openpairs64@5000/items=1000000", "openpairs64@5000/items=1000000/listing",
 		"restart/items=1000000", "restart-killed/items=1000000",
-	}
-}
-
-// CellNames are those of requests that nothing is kept of: what is run when none are named.
-func CellNames() []string {
-	return []string{
-		"1x1", "64x1", "64x16", "1000x1", "10000x1", "idle", "storm",
-		"open64", "open1000", "open10000", "64x16/binary/478",
 	}
 }

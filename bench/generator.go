@@ -24,6 +24,7 @@ type generator struct {
 func startGenerator(ctx context.Context, command []string, cfg load.Config) (*generator, error) {
 	g := &generator{command: exec.CommandContext(ctx, command[0], command[1:]...), stderr: &tail{}}
 	g.command.Stderr = g.stderr
+	g.command.SysProcAttr = apart()
 	stdin, err := g.command.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("bench: generator: %w", err)

@@ -48,9 +48,9 @@ func cpuModel() string {
 	return runtime.GOARCH
 }
 
-// sourceCommit returns the commit that is checked out in dir, "+" behind it when files differ from it, "none" when
-// there is none.
-func sourceCommit(ctx context.Context, dir string) string {
+// SourceCommit returns the commit that is checked out in dir, "+" behind it when files differ from it that are not results,
+// "none" when there is none.
+func SourceCommit(ctx context.Context, dir string) string {
 	git := func(args ...string) (string, error) {
 		out, err := exec.CommandContext(ctx, "git", append([]string{"-C", dir}, args...)...).Output()
 		return strings.TrimSpace(string(out)), err
@@ -59,7 +59,7 @@ func sourceCommit(ctx context.Context, dir string) string {
 	if err != nil {
 		return "none"
 	}
-	if changes, err := git("status", "--porcelain"); err != nil || changes != "" {
+	if changes, err := git("status", "--porcelain", "--", ":/", ":(top,exclude)bench/results"); err != nil || changes != "" {
 		return commit + "+"
 	}
 	return commit
@@ -74,7 +74,7 @@ func binaryVersion(binary, module string) (string, error) {
 	if module == "" {
 		return info.GoVersion, nil
 	}
-	for _, dep := range info.Deps {
+	for _, dep := range append(info.Deps, &info.Main) {
 		if dep.Path == module {
 			return dep.Version, nil
 		}

@@ -5,8 +5,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/signal"
-	"syscall"
 	"testing"
 
 	"github.com/kassa-go/kassa/bench/load"
@@ -27,7 +25,13 @@ func TestMain(m *testing.M) {
 		err = echo()
 	case "broken":
 		fmt.Println("broken on purpose")
+	case "busy":
+		busy()
 	default:
+		if liar := liars[os.Args[1]]; liar != nil {
+			err = serveLies(liar)
+			break
+		}
 		os.Exit(m.Run())
 	}
 	if err != nil {
@@ -37,23 +41,4 @@ func TestMain(m *testing.M) {
 }
 
 // echo sends back what it gets, until SIGTERM.
-func echo() error {
-	ln, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	terminated := make(chan os.Signal, 1)
-	signal.Notify(terminated, syscall.SIGTERM)
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go io.Copy(c, c)
-		}
-	}()
-	fmt.Println("listening", ln.Addr())
-	<-terminated
-	return ln.Close()
-}
+func echo() error { return serve(func(c net.Conn) { _, _ = io.Copy(c, c) }) }

@@ -17,12 +17,17 @@ import (
 	"github.com/kassa-go/kassa/bench/load"
 )
 
+// Part is a cell on some servers. A server that can not do the cell is left out.
+type Part struct {
+	Cell  Cell
+	Peers []Peer
+}
+
 // Plan says what is measured. Servers run in turn, A B C A B C …, so that what changes on the machine meanwhile meets
 // all of them alike.
 type Plan struct {
 	Root  string // directory of kassa's source
-	Cells []Cell
-	Peers []Peer
+	Parts []Part
 
 	// Generator is the command of a process that does load.Serve on its stdin and stdout, and Threads how many threads
 	// it puts the load on; 0: 1.
@@ -34,11 +39,14 @@ type Plan struct {
 	Measure time.Duration // the measured load; 0: 5 s
 	Idle    time.Duration // silence before memory is read; 0: 30 s
 
-	// RepeatsMax is how often a run is repeated in which others used more than OthersCoresMax; 0: 0.1 cores.
+	// RepeatsMax is how often a run is repeated in which others used more cores than OthersCoresMax (0: 0.1); 0: never.
 	RepeatsMax     int
 	OthersCoresMax float64
 
-	Log io.Writer // a line a run, for people; nil: none
+	Timeout time.Duration // without any reply, after which those that are missing are given up; 0: 10 s
+
+	Log      io.Writer      // a line a run, for people; nil: none
+	Progress func(Progress) // called before each run; nil: nobody wants to know
 }
 
 // CheckDisk refuses a directory that is in memory: what is durable is not to be measured there.
@@ -59,19 +67,12 @@ const runTimeout = 3 * time.Minute
 // Run measures what the plan says, and hands each result to sink as it comes. A server that fails is a result too; the
 // error says that the suite could not go on.
 func (p Plan) Run(ctx context.Context, sink func(Result) error) error {
-	p.Rounds = cmp.Or(p.Rounds, 3)
-	p.WarmUp = cmp.Or(p.WarmUp, time.Second)
-	p.Measure = cmp.Or(p.Measure, 5*time.Second)
-	p.Idle = cmp.Or(p.Idle, 30*time.Second)
-	p.OthersCoresMax = cmp.Or(p.OthersCoresMax, 0.1)
-	if p.Log == nil {
-		p.Log = io.Discard
-	}
+	p.fill()
 	switch {
-	case p.Rounds < 1 || p.WarmUp < 0 || p.Measure < 0 || p.Idle < 0 || p.RepeatsMax < 0 || p.OthersCoresMax < 0:
+	case p.Rounds < 1 || p.WarmUp < 0 || p.Measure < 0 || p.Idle < 0 || p.Timeout < 0 || p.RepeatsMax < 0 || p.OthersCoresMax < 0:
 		return errors.New("bench: a negative number in Plan")
-	case len(p.Cells) == 0 || len(p.Peers) == 0 || len(p.Generator) == 0:
-		return errors.New("bench: a plan without cells, peers or generator")
+	case len(p.Parts) == 0 || len(p.Generator) == 0:
+		return errors.New("bench: a plan without parts or generator")
 	}
 	template, err := p.template(ctx)
 	if err != nil {
@@ -86,44 +87,41 @@ func (p Plan) Run(ctx context.Context, sink func(Result) error) error {
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}
-	versions := make(map[string]string)
-	for i, peer := range p.Peers {
-		if !slices.ContainsFunc(p.Cells, func(c Cell) bool { _, ok := peer.Wire(c); return ok }) {
-			continue
-		}
-		// Two peers may be made of the same program: each has a directory.
-		own := filepath.Join(dir, fmt.Sprint(i))
-		if err := os.Mkdir(own, 0o711); err != nil {
-			return fmt.Errorf("bench: %w", err)
-		}
-		version, err := peer.Build(ctx, own)
-		switch {
-		case errors.Is(err, errNotInstalled):
-			fmt.Fprintf(p.Log, "%s: skipped: %v\n", peer.Name(), err)
-			continue
-		case err != nil:
-			return err
-		}
-		versions[peer.Name()] = version
+	built, err := p.build(ctx, dir)
+	if err != nil {
+		return err
 	}
-	for _, cell := range p.Cells {
+	pace := pacer{tell: p.Progress, began: time.Now(), before: p.costOfBuilds()}
+	pace.total = pace.before + p.costOfRuns(func(peer Peer) bool { return built[peer].err == nil })
+	for _, part := range p.Parts {
+		cell := part.Cell
 		for round := range p.Rounds {
-			for _, peer := range p.Peers {
-				version, built := versions[peer.Name()]
+			for _, peer := range part.Peers {
 				wire, ok := peer.Wire(cell)
-				if !ok && round == 0 {
-					fmt.Fprintf(p.Log, "%s %s: skipped, the server can not do it\n", cell.Name, peer.Name())
-				}
-				if !ok || !built {
+				if !ok {
+					if round == 0 {
+						fmt.Fprintf(p.Log, "%s %s: left out, the server can not do it\n", cell.Name, peer.Name())
+					}
 					continue
 				}
-				if cell.Items > 0 {
-					syncDisk(dir)
-				}
 				r := template
-				r.Server, r.Version, r.Date = peer.Name(), version, time.Now().UTC()
+				of := built[peer]
+				r.Server, r.Version, r.Date = peer.Name(), of.version, time.Now().UTC()
 				r.Cell, r.Conns, r.Round = cell.Name, cell.Conns, round+1
-				p.runQuietly(ctx, peer, cell, wire, &r)
+				if of.err != nil {
+					if round > 0 {
+						continue
+					}
+					if r.Failure = of.err.Error(); errors.Is(of.err, errNotInstalled) {
+						r.Failure, r.Skipped = "", r.Failure
+					}
+				} else {
+					pace.next(cell, peer.Name(), round+1, p.cost(cell))
+					if cell.Items > 0 {
+						syncDisk(dir)
+					}
+					p.runQuietly(ctx, peer, cell, wire, &r)
+				}
 				if err := ctx.Err(); err != nil {
 					return fmt.Errorf("bench: %w", err)
 				}
@@ -134,6 +132,61 @@ func (p Plan) Run(ctx context.Context, sink func(Result) error) error {
 		}
 	}
 	return nil
+}
+
+// fill puts the defaults where nothing is said.
+func (p *Plan) fill() {
+	p.Rounds = cmp.Or(p.Rounds, 3)
+	p.WarmUp = cmp.Or(p.WarmUp, time.Second)
+	p.Measure = cmp.Or(p.Measure, 5*time.Second)
+	p.Idle = cmp.Or(p.Idle, 30*time.Second)
+	p.OthersCoresMax = cmp.Or(p.OthersCoresMax, 0.1)
+	if p.Log == nil {
+		p.Log = io.Discard
+	}
+	if p.Progress == nil {
+		p.Progress = func(Progress) {}
+	}
+}
+
+// built is what came of building a server.
+type built struct {
+	version string
+	err     error
+}
+
+// build builds all servers below dir. One that can not be built is left out of the runs, and the others go on without it.
+func (p *Plan) build(ctx context.Context, dir string) (map[Peer]built, error) {
+	all := make(map[Peer]built)
+	for i, peer := range p.peers() {
+		// Two peers may be made of the same program: each has a directory.
+		own := filepath.Join(dir, fmt.Sprint(i))
+		if err := os.Mkdir(own, 0o711); err != nil {
+			return nil, fmt.Errorf("bench: %w", err)
+		}
+		version, err := peer.Build(ctx, own)
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("bench: %w", err)
+		}
+		if err != nil {
+			fmt.Fprintf(p.Log, "%s: left out: %v\n", peer.Name(), err)
+		}
+		all[peer] = built{version, err}
+	}
+	return all, nil
+}
+
+// peers are the servers that are run.
+func (p *Plan) peers() []Peer {
+	var all []Peer
+	for _, part := range p.Parts {
+		for _, peer := range part.Peers {
+			if _, ok := peer.Wire(part.Cell); ok && !slices.Contains(all, peer) {
+				all = append(all, peer)
+			}
+		}
+	}
+	return all
 }
 
 // syncDisk writes out what a server before has left to be written.
@@ -154,7 +207,7 @@ func (p *Plan) template(ctx context.Context) (Result, error) {
 		Machine:    machine,
 		Go:         runtime.Version(),
 		GOMAXPROCS: runtime.GOMAXPROCS(0),
-		Commit:     sourceCommit(ctx, p.Root),
+		Commit:     SourceCommit(ctx, p.Root),
 	}, nil
 }
 
@@ -167,7 +220,9 @@ func (p *Plan) runQuietly(ctx context.Context, peer Peer, cell Cell, wire load.W
 			r.Failure = err.Error()
 		}
 		r.Disturbed = r.OthersCores > p.OthersCoresMax
-		fmt.Fprintln(p.Log, r.line())
+		if ctx.Err() == nil { // else it was given up
+			fmt.Fprintln(p.Log, r.line())
+		}
 		if !r.Disturbed || repeat == p.RepeatsMax || ctx.Err() != nil {
 			return
 		}

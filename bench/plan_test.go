@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,20 +35,48 @@ func (p testPeer) Wire(c bench.Cell) (load.WireConfig, bool) {
 	return load.WireConfig{Codec: c.Codec, PayloadBytes: c.PayloadBytes, Echo: p.echo}, c.Codec != "crab"
 }
 
-func TestPlan(t *testing.T) {
+// peersNamed are those of the suite that are called so, in this order.
+func peersNamed(t *testing.T, names ...string) (peers []bench.Peer) {
+	t.Helper()
+	// What is not read here, go test does not know of, and would take an old result from its cache.
+	for _, dir := range []string{"peers", "peers/node"} {
+		if _, err := os.ReadDir(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := bench.Peers("..")
+	for _, name := range names {
+		i := slices.IndexFunc(all, func(p bench.Peer) bool { return p.Name() == name })
+		if i < 0 {
+			t.Fatalf("there is no peer %s", name)
+		}
+		peers = append(peers, all[i])
+	}
+	return peers
+}
+
+// briefPlan runs cells on peers once each, with this test program as generator.
+func briefPlan(t *testing.T, peers []bench.Peer, cells ...string) bench.Plan {
+	t.Helper()
 	plan := bench.Plan{
-		Root:      ".",
-		Peers:     []bench.Peer{testPeer{"kassa", "echo", true}, testPeer{"gnet-echo", "echo", true}},
+		Root:      "..",
 		Generator: []string{os.Args[0], "load"},
-		Rounds:    2,
+		Rounds:    1,
 		WarmUp:    20 * time.Millisecond,
-		Measure:   100 * time.Millisecond,
+		Measure:   200 * time.Millisecond,
 		Idle:      50 * time.Millisecond,
 	}
-	cells := []string{"1x1", "8x4/binary/478", "open8@1000", "idle50", "storm50", "4x1/crab"}
 	for _, name := range cells {
-		plan.Cells = append(plan.Cells, parsed(t, name))
+		plan.Parts = append(plan.Parts, bench.Part{Cell: parsed(t, name), Peers: peers})
 	}
+	return plan
+}
+
+func TestPlan(t *testing.T) {
+	peers := []bench.Peer{testPeer{"kassa", "echo", true}, testPeer{"gnet-echo", "echo", true}}
+	cells := []string{"1x1", "8x4/binary/478", "open8@1000", "idle50", "storm50", "4x1/crab"}
+	plan := briefPlan(t, peers, cells...)
+	plan.Root, plan.Rounds = ".", 2
 	var order []string
 	var lines bytes.Buffer
 	err := plan.Run(t.Context(), func(r bench.Result) error {
@@ -57,6 +86,9 @@ func TestPlan(t *testing.T) {
 		}
 		if r.CPUSeconds <= 0 && !strings.HasPrefix(r.Cell, "idle") || r.Seconds <= 0 || r.RSSStartBytes <= 0 || r.RSSBytes <= 0 || r.OthersCores < 0 {
 			t.Errorf("%s: implausible: %+v", order[len(order)-1], r)
+		}
+		if loaded := strings.Contains(r.Cell, "x") || strings.HasPrefix(r.Cell, "open"); loaded != (r.LoadSeconds == plan.Measure.Seconds()) {
+			t.Errorf("%s: %v s of load, want %v", order[len(order)-1], r.LoadSeconds, plan.Measure)
 		}
 		if r.Version != "v0 of "+r.Server || r.Machine.Kernel == "" || r.Machine.Cores < 1 || r.Date.IsZero() {
 			t.Errorf("%s: it does not say what was measured on what: %+v", order[len(order)-1], r)
@@ -86,8 +118,10 @@ func TestPlanBadServers(t *testing.T) {
 	plan := bench.Plan{
 		Root: ".",
 		// An echo is no server that replies.
-		Peers:     []bench.Peer{testPeer{"broken", "broken", true}, testPeer{"wrong", "echo", false}, testPeer{"right", "echo", true}},
-		Cells:     []bench.Cell{parsed(t, "storm20")},
+		Parts: []bench.Part{{
+			Cell:  parsed(t, "storm20"),
+			Peers: []bench.Peer{testPeer{"broken", "broken", true}, testPeer{"wrong", "echo", false}, testPeer{"right", "echo", true}},
+		}},
 		Generator: []string{os.Args[0], "load"},
 		Rounds:    1,
 	}
@@ -114,8 +148,7 @@ func TestPlanCancelled(t *testing.T) {
 	defer cancel()
 	plan := bench.Plan{
 		Root:      ".",
-		Peers:     []bench.Peer{testPeer{"right", "echo", true}},
-		Cells:     []bench.Cell{parsed(t, "idle5")},
+		Parts:     []bench.Part{{Cell: parsed(t, "idle5"), Peers: []bench.Peer{testPeer{"right", "echo", true}}}},
 		Generator: []string{os.Args[0], "load"},
 		Idle:      time.Hour,
 	}
@@ -141,6 +174,8 @@ func TestParseCell(t *testing.T) {
 		"open1000":         {Shape: bench.Open, Conns: 1000, RatePerSecond: 10_000, Codec: "json"},
 		"open64@500/crab":  {Shape: bench.Open, Conns: 64, RatePerSecond: 500, Codec: "crab"},
 		"idle":             {Shape: bench.Idle, Conns: 18_000, Codec: "json"},
+		"64x1/work=sleep":  {Shape: bench.Closed, Conns: 64, InFlight: 1, Codec: "json", Work: bench.WorkSleep},
+		"64x16/loops=4":    {Shape: bench.Closed, Conns: 64, InFlight: 16, Codec: "json", Loops: 4},
 		"storm100/16384":   {Shape: bench.Storm, Conns: 100, Codec: "json", PayloadBytes: 16384},
 		"pairs64x16":       {Shape: bench.Closed, Conns: 64, InFlight: 16, Codec: "json", Items: 1000},
 		"openpairs8@50/items=9/waiters=7/listing": {Shape: bench.Open, Conns: 8, RatePerSecond: 50, Codec: "json", Items: 9, Waiters: 7, Listing: true},

@@ -42,8 +42,9 @@ var postgresSettings = []string{
 func (p *postgresPeer) Name() string { return p.name }
 
 func (p *postgresPeer) Build(ctx context.Context, dir string) (version string, err error) {
-	if _, err := os.Stat(filepath.Join(postgresBin, "initdb")); err != nil {
-		return "", fmt.Errorf("bench: PostgreSQL 15 is %w: Debian has it in postgresql-15", errNotInstalled)
+	version, err = p.version(ctx)
+	if err != nil {
+		return "", err
 	}
 	p.cluster = filepath.Join(dir, "cluster")
 	if err := os.Mkdir(p.cluster, 0o700); err != nil {
@@ -57,12 +58,19 @@ func (p *postgresPeer) Build(ctx context.Context, dir string) (version string, e
 	if err := p.run(ctx, "initdb", "--pgdata=.", "--auth=trust", "--username=postgres", "--locale=C", "--encoding=UTF8", "--no-sync"); err != nil {
 		return "", err
 	}
+	return version, p.preallocate(ctx)
+}
+
+func (*postgresPeer) version(ctx context.Context) (string, error) {
+	if _, err := os.Stat(filepath.Join(postgresBin, "initdb")); err != nil {
+		return "", fmt.Errorf("bench: PostgreSQL 15 is %w: Debian has it in postgresql-15", errNotInstalled)
+	}
 	out, err := exec.CommandContext(ctx, filepath.Join(postgresBin, "postgres"), "--version").Output() // postgres (PostgreSQL) 15.18 (Debian …)
 	words := strings.Fields(string(out))
 	if err != nil || len(words) < 3 {
 		return "", fmt.Errorf("bench: postgres --version says %q, %w", out, err)
 	}
-	return words[2], p.preallocate(ctx)
+	return words[2], nil
 }
 
 // giveCluster gives the cluster's directory to the user postgres: the server refuses to run as root.
@@ -88,7 +96,7 @@ func (p *postgresPeer) command(program string, args ...string) []string {
 	if os.Getuid() != 0 {
 		return command
 	}
-	return append([]string{"setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--"}, command...)
+	return append([]string{"setpriv", "--pdeathsig=KILL", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--"}, command...)
 }
 
 func (p *postgresPeer) run(ctx context.Context, program string, args ...string) error {

@@ -71,7 +71,7 @@ func (m *measurement) restart(ctx context.Context, warmUp, measure time.Duration
 	if err != nil {
 		return server, err
 	}
-	r.CPUSeconds, r.OthersCores = to.server.Seconds(), othersCores(r.Machine.Cores, from, to)
+	r.CPUSeconds, r.OthersCores = to.server.Seconds(), othersCores(from, to)
 	r.RSSBytes, err = serverMemory(server.PID)
 	return server, err
 }

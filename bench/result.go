@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,7 +21,10 @@ type Result struct {
 	Requests int64   `json:"requests"` // answered rightly while it was measured; of storm: one a connection; of pools: pairs
 	Seconds  float64 `json:"seconds"`  // that they took; of idle: of silence; of restart: to the first answer
 
-	// Of the server, in those seconds.
+	// LoadSeconds is of closed and open loops: for how long requests were sent. What was under way then was still answered.
+	LoadSeconds float64 `json:"loadSeconds,omitempty"`
+
+	// Of the server, in Seconds.
 	CPUSeconds           float64 `json:"cpuSeconds"`
 	CPUSecondsPerMillion float64 `json:"cpuSecondsPerMillion"`
 
@@ -41,42 +46,71 @@ type Result struct {
 	StoreBytes int64 `json:"storeBytes,omitempty"`
 
 	GeneratorCPUSeconds float64 `json:"generatorCpuSeconds"`
-	OthersCores         float64 `json:"othersCores"`         // CPU that neither server nor suite used, on average
-	Disturbed           bool    `json:"disturbed,omitempty"` // others used much, and also when it was repeated
+
+	// GeneratorBound says that a thread of the generator was busy for more than 0.9 of the time, so that it could hardly have
+	// asked for more: throughput and latency are then at least as much the generator's as the server's, and the server may
+	// be better than they say. CPU time a request is the server's all the same. Where it is false and server and generator
+	// have used all cores together, throughput is the machine's: it shows what both cost, not what the server alone can do.
+	GeneratorBound bool `json:"generatorBound,omitempty"`
+
+	OthersCores float64 `json:"othersCores"`         // CPU that neither server nor suite used, on average
+	Disturbed   bool    `json:"disturbed,omitempty"` // others used much, and also when it was repeated
 
 	Errors  int64    `json:"errors"`
 	Faults  []string `json:"faults,omitempty"`  // the first few errors
 	Failure string   `json:"failure,omitempty"` // why the run has no figures
+
+	// Skipped says why there was no run: the server is not installed. There is one such line for each of its cells.
+	Skipped string `json:"skipped,omitempty"`
 
 	Machine    Machine   `json:"machine"`
 	Go         string    `json:"go"` // that built suite and servers
 	GOMAXPROCS int       `json:"gomaxprocs"`
 	Commit     string    `json:"commit"` // of kassa
 	Date       time.Time `json:"date"`
+
+	// Where the result was read: the file's name, which is for the reader to set, and the line, from 1.
+	File string `json:"-"`
+	Line int    `json:"-"`
 }
 
 // OK says that the run has figures, and that no request or connection went wrong.
-func (r *Result) OK() bool { return r.Failure == "" && r.Errors == 0 }
+func (r *Result) OK() bool { return r.Skipped == "" && r.Failure == "" && r.Errors == 0 }
 
-// ReadResults reads the lines of a results file.
+// Failed says that something went wrong: it is neither OK nor skipped.
+func (r *Result) Failed() bool { return r.Skipped == "" && !r.OK() }
+
+// ReadResults reads the lines of a results file. Where the last line is cut, as that of a run that was interrupted is, it
+// returns all before it, and an error that is io.ErrUnexpectedEOF.
 func ReadResults(in io.Reader) ([]Result, error) {
 	var all []Result
-	lines := json.NewDecoder(in)
-	for {
-		var r Result
-		switch err := lines.Decode(&r); {
-		case errors.Is(err, io.EOF):
-			return all, nil
-		case err != nil:
-			return nil, fmt.Errorf("bench: result %d: %w", len(all)+1, err)
+	lines := bufio.NewReader(in)
+	for number := 1; ; number++ {
+		line, end := lines.ReadBytes('\n')
+		if end != nil && !errors.Is(end, io.EOF) {
+			return all, fmt.Errorf("bench: line %d: %w", number, end)
 		}
-		all = append(all, r)
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			r := Result{Line: number}
+			switch err := json.Unmarshal(line, &r); {
+			case err != nil && end != nil:
+				return all, fmt.Errorf("bench: line %d is cut: %w", number, io.ErrUnexpectedEOF)
+			case err != nil:
+				return all, fmt.Errorf("bench: line %d: %w", number, err)
+			case r.Server == "" || r.Cell == "":
+				return all, fmt.Errorf("bench: line %d is no result: it names no server or no cell", number)
+			}
+			all = append(all, r)
+		}
+		if end != nil {
+			return all, nil
+		}
 	}
 }
 
 // line is the result in a line for people.
 func (r *Result) line() string {
-	run := fmt.Sprintf("%-16s %-14s round %d", r.Cell, r.Server, r.Round)
+	run := fmt.Sprintf("%-18s %-14s round %d", r.Cell, r.Server, r.Round)
 	if r.Failure != "" {
 		return run + "  FAILED: " + r.Failure
 	}
@@ -91,6 +125,9 @@ func (r *Result) line() string {
 	}
 	run += fmt.Sprintf("  RSS %5.1f MB, %.0f B a connection  cores: server %.2f, generator %.2f, others %.2f", float64(r.RSSBytes)/1e6,
 		r.RSSBytesPerConn, r.CPUSeconds/r.Seconds, r.GeneratorCPUSeconds/r.Seconds, r.OthersCores)
+	if r.GeneratorBound {
+		run += "  GENERATOR BOUND"
+	}
 	if r.Disturbed {
 		run += "  DISTURBED"
 	}

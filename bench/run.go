@@ -16,6 +16,9 @@ const (
 	connectsPerSecond   = 10_000
 )
 
+// generatorCoresMax is up to where a thread of the generator counts as one that waits for the server.
+const generatorCoresMax = 0.9
+
 // run puts one cell's load on a fresh server, and fills in what came of it. The error says why there are no figures.
 func (p *Plan) run(ctx context.Context, peer Peer, cell Cell, wire load.WireConfig, r *Result) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, runTimeout+p.WarmUp+p.Measure+p.Idle)
@@ -30,7 +33,9 @@ func (p *Plan) run(ctx context.Context, peer Peer, cell Cell, wire load.WireConf
 		}
 	}()
 
-	cfg := load.Config{Addr: server.Addr, Wire: wire, Conns: cell.Conns, Threads: min(p.Threads, cell.Conns)}
+	cfg := load.Config{
+		Addr: server.Addr, Wire: wire, Conns: cell.Conns, Threads: min(p.Threads, cell.Conns), TimeoutMs: int(p.Timeout.Milliseconds()),
+	}
 	if cell.Shape == Storm {
 		cfg.ConnectsOutstandingMax = stormOutstandingMax
 	} else {
@@ -100,6 +105,7 @@ func (m *measurement) load(ctx context.Context, warmUp, measure time.Duration) (
 	if err := m.prepare(m.phase(warmUp)); err != nil {
 		return err
 	}
+	m.result.LoadSeconds = measure.Seconds()
 	return m.measure(m.phase(measure))
 }
 
@@ -160,6 +166,7 @@ func (m *measurement) measure(c load.Command) error {
 	r.Requests, r.Seconds = report.Requests, report.Seconds
 	r.P50Us, r.P99Us, r.P999Us, r.MaxUs, r.LateP99Us = report.P50Us, report.P99Us, report.P999Us, report.MaxUs, report.LateP99Us
 	r.Again = report.Again
+	r.GeneratorBound = report.BusiestCores > generatorCoresMax
 	if report.Requests > 0 {
 		r.CPUSecondsPerMillion = r.CPUSeconds / float64(report.Requests) * 1e6
 	}
@@ -182,7 +189,7 @@ func (m *measurement) observe(do func() error) error {
 	r := m.result
 	r.CPUSeconds = (to.server - from.server).Seconds()
 	r.GeneratorCPUSeconds = (to.generator - from.generator).Seconds()
-	r.OthersCores = othersCores(r.Machine.Cores, from, to)
+	r.OthersCores = othersCores(from, to)
 	if r.RSSBytes, err = serverMemory(m.server.PID); err != nil {
 		return err
 	}

@@ -21,7 +21,8 @@ type Server struct {
 	command *exec.Cmd
 	cancel  context.CancelFunc
 	output  *tail
-	drained chan struct{} // closed when all output has been read
+	drained chan struct{}  // closed when all output has been read
+	endsBy  syscall.Signal // that its end may be due to; 0: it is to exit
 
 	dir   string                                 // where it keeps its data; empty: it keeps none
 	again func(context.Context) (*Server, error) // starts one more on the same data; nil: it can not
@@ -38,6 +39,9 @@ type launch struct {
 	command []string
 	dir     string // that it works in; empty: the suite's
 	signal  syscall.Signal
+
+	// signaled says that it ends by the signal itself, once it has done what is to be done.
+	signaled bool
 
 	// ready looks at a line of its output, and returns where it listens when that line says that it does.
 	ready func(line string) (addr string, ok bool)
@@ -58,6 +62,7 @@ func (l launch) start(ctx context.Context) (*Server, error) {
 	s := &Server{cancel: cancel, output: &tail{}, drained: make(chan struct{})}
 	s.command = exec.CommandContext(ctx, l.command[0], l.command[1:]...)
 	s.command.Dir = l.dir
+	s.command.SysProcAttr = apart()
 	s.command.Cancel = func() error { return s.command.Process.Signal(l.signal) }
 	s.command.WaitDelay = stopTimeout
 	out, in, err := os.Pipe()
@@ -74,6 +79,9 @@ func (l launch) start(ctx context.Context) (*Server, error) {
 		return nil, fmt.Errorf("bench: start %s: %w", program, err)
 	}
 	s.PID = s.command.Process.Pid
+	if l.signaled {
+		s.endsBy = l.signal
+	}
 
 	late := time.AfterFunc(startTimeout, cancel)
 	listening := make(chan string, 1)
@@ -91,6 +99,12 @@ func (l launch) start(ctx context.Context) (*Server, error) {
 		return nil, errors.Join(err, s.Stop())
 	}
 	return s, nil
+}
+
+// apart has a process live apart from the suite's terminal, of whose Ctrl-C the suite alone is to hear, but not outlive the
+// suite, however that ends.
+func apart() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
 // read keeps the last of what the server writes, and tells once where it listens.
@@ -122,8 +136,11 @@ func (s *Server) Stop() error {
 func (s *Server) end() error {
 	s.cancel()
 	err := s.command.Wait()
+	_ = syscall.Kill(-s.PID, syscall.SIGKILL) // what it has started and left
 	<-s.drained
-	if err != nil && !errors.Is(err, context.Canceled) {
+	status, _ := s.command.ProcessState.Sys().(syscall.WaitStatus)
+	signaled := status.Signaled() && status.Signal() == s.endsBy
+	if err != nil && !errors.Is(err, context.Canceled) && !signaled {
 		return fmt.Errorf("bench: server: %w: %s", err, s.output)
 	}
 	return nil

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -45,6 +47,15 @@ func children(pid int) ([]int, error) {
 		}
 	}
 	return all, nil
+}
+
+// KillChildren kills all processes that this one has started and that have not ended, with those in their groups.
+func KillChildren() {
+	pids, _ := children(os.Getpid()) // where it fails there is nothing more to do
+	for _, pid := range pids {
+		_ = syscall.Kill(-pid, syscall.SIGKILL)
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
 }
 
 // serverCPU returns the CPU time of a server with its children, also of those that have ended.
@@ -92,51 +103,62 @@ func endedChildrenCPU(pid int) (time.Duration, error) {
 	return sum, nil
 }
 
-// tick is the unit of /proc/stat, the same on every Linux that Go runs on.
+// tick is the unit of times in /proc, the same on every Linux that Go runs on.
 const tick = 10 * time.Millisecond
 
-// machineIdle returns the time that the machine's cores have been idle, all together. The kernel takes it exactly. The
-// times that it gives for busy cores are samples: beside a server that works in short bursts, they were wrong by 0.3 cores.
-func machineIdle() (time.Duration, error) {
+// stolenCPU returns the time for which the machine wanted cores that others had, where it is a virtual one.
+func stolenCPU() (time.Duration, error) {
 	stat, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return 0, fmt.Errorf("bench: %w", err)
 	}
-	line, _, _ := strings.Cut(string(stat), "\n")
-	var user, nice, system, idle, ioWait int64
-	if _, err := fmt.Sscanf(line, "cpu %d %d %d %d %d", &user, &nice, &system, &idle, &ioWait); err != nil {
-		return 0, fmt.Errorf("bench: /proc/stat begins with %q: %w", line, err)
+	const steal = 8 // as proc(5) counts: cpu user nice system idle iowait irq softirq steal
+	words := strings.Fields(string(stat))
+	if len(words) <= steal || words[0] != "cpu" {
+		return 0, fmt.Errorf("bench: /proc/stat begins with %.80q", stat)
 	}
-	return time.Duration(idle+ioWait) * tick, nil
+	ticks, err := strconv.ParseInt(words[steal], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("bench: /proc/stat: %w", err)
+	}
+	return time.Duration(ticks) * tick, nil
 }
 
-// kernelCPU returns the CPU time of the kernel's own threads: network traffic that they carried is the servers'.
-func kernelCPU() (time.Duration, error) {
+// usage is the CPU time of a process, and of those of its children that have ended and that it has asked after.
+type usage struct{ own, ended time.Duration }
+
+// othersCPU returns the CPU time of each process but for some and for the kernel's own threads: network traffic that they
+// carry is the servers'.
+func othersCPU(but []int) (map[int]usage, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return 0, fmt.Errorf("bench: %w", err)
+		return nil, fmt.Errorf("bench: %w", err)
 	}
-	var sum time.Duration
+	all := make(map[int]usage)
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue // not a process
-		}
-		// Only they have no command line, but for processes that have ended meanwhile, or are about to.
-		if line, err := os.ReadFile("/proc/" + e.Name() + "/cmdline"); err != nil || len(line) > 0 {
+		if err != nil || slices.Contains(but, pid) {
 			continue
 		}
-		if d, err := processCPU(pid); err == nil {
-			sum += d
+		// Only the kernel's have no command line, but for processes that have ended meanwhile, or are about to.
+		if line, err := os.ReadFile("/proc/" + e.Name() + "/cmdline"); err != nil || len(line) == 0 {
+			continue
+		}
+		own, err := processCPU(pid)
+		ended, err2 := endedChildrenCPU(pid)
+		if err == nil && err2 == nil {
+			all[pid] = usage{own, ended}
 		}
 	}
-	return sum, nil
+	return all, nil
 }
 
 // moment is what all CPU clocks show at one time.
 type moment struct {
-	at                                    time.Time
-	server, generator, self, kernel, idle time.Duration
+	at                time.Time
+	server, generator time.Duration
+	others            map[int]usage // by process
+	stolen            time.Duration
 }
 
 func readClocks(server, generator int) (moment, error) {
@@ -144,20 +166,30 @@ func readClocks(server, generator int) (moment, error) {
 	var errs [5]error
 	m.server, errs[0] = serverCPU(server)
 	m.generator, errs[1] = processCPU(generator)
-	m.self, errs[2] = processCPU(os.Getpid())
-	m.kernel, errs[3] = kernelCPU()
-	m.idle, errs[4] = machineIdle()
+	workers, err := children(server)
+	errs[2] = err
+	m.others, errs[3] = othersCPU(append(workers, os.Getpid(), server, generator))
+	m.stolen, errs[4] = stolenCPU()
 	return m, errors.Join(errs[:]...)
 }
 
-// othersCores returns how many of the machine's cores others than the suite's processes and the kernel used on average
-// between two moments. Interrupts that met an idle core are in it too: up to 0.05 cores beside a server that is often
-// woken.
-func othersCores(cores int, from, to moment) float64 {
-	spent := func(m moment) time.Duration { return m.server + m.generator + m.self + m.kernel + m.idle }
-	elapsed := to.at.Sub(from.at)
-	others := time.Duration(cores)*elapsed - (spent(to) - spent(from))
-	return max(0, others.Seconds()/elapsed.Seconds())
+// othersCores returns how many of the machine's cores others than the suite's processes used on average between two moments,
+// with what other machines on the same hardware took. It is a sum of their clocks: what is left of the whole machine's time is
+// none, since there interrupts that meet an idle core count, 0.15 cores beside a server that is woken for each request.
+func othersCores(from, to moment) float64 {
+	others, ended := to.stolen-from.stolen, time.Duration(0)
+	for pid, now := range to.others {
+		was := from.others[pid] // 0: it has begun meanwhile
+		others += now.own - was.own
+		ended += now.ended - was.ended
+	}
+	for pid, was := range from.others {
+		if _, lives := to.others[pid]; !lives { // what it had used by then is among what its parent has of ended children
+			ended -= was.own + was.ended
+		}
+	}
+	// Unless the parent does not ask, or has not yet. That must not hide what the living have used.
+	return (others + max(0, ended)).Seconds() / to.at.Sub(from.at).Seconds()
 }
 
 // serverMemory returns the memory of a server that is in RAM. What several of its processes share counts once.

@@ -34,23 +34,50 @@ func TestProcessCPU(t *testing.T) {
 	}
 }
 
-// With the whole machine's time accounted for, others have used none of it, and not more than the machine has.
+// Others are those that are not the suite's, whether they run on or have begun or ended meanwhile.
 func TestOthersCores(t *testing.T) {
-	from := moment{}
-	to := moment{at: from.at.Add(10 * time.Second), server: 5 * time.Second, generator: 4 * time.Second, self: time.Second, idle: 8 * time.Second}
-	if got := othersCores(2, from, to); got != 0.2 {
+	from := moment{others: map[int]usage{1: {own: time.Second}, 2: {own: time.Minute}}, stolen: time.Second}
+	to := moment{at: from.at.Add(10 * time.Second), others: map[int]usage{1: {time.Second, time.Minute + time.Second}, 3: {own: time.Second}}, stolen: 2 * time.Second}
+	if got := othersCores(from, to); got != 0.3 {
+		t.Errorf("%v cores, want 0.3", got)
+	}
+	to.others[1] = usage{own: time.Second} // which has not asked after 2 yet
+	if got := othersCores(from, to); got != 0.2 {
 		t.Errorf("%v cores, want 0.2", got)
 	}
-	to.kernel = 3 * time.Second
-	if got := othersCores(2, from, to); got != 0 {
-		t.Errorf("%v cores, want 0", got)
+	busy := exec.CommandContext(t.Context(), "sh", "-c", "while :; do :; done")
+	suites := exec.CommandContext(t.Context(), "sh", "-c", "while :; do :; done")
+	for _, command := range []*exec.Cmd{busy, suites} {
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer command.Wait()
+		defer command.Process.Kill()
 	}
-	clocks, err := readClocks(os.Getpid(), os.Getpid())
-	if err != nil {
-		t.Fatal(err)
+	clocks := func() moment {
+		m, err := readClocks(suites.Process.Pid, os.Getpid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
 	}
-	if clocks.idle <= 0 || clocks.self <= 0 {
-		t.Errorf("clocks show %+v", clocks)
+	used := func() time.Duration {
+		d, err := processCPU(busy.Process.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	from = clocks()
+	for start := used(); used() < start+50*time.Millisecond; {
+	}
+	to = clocks()
+	other := to.others[busy.Process.Pid].own - from.others[busy.Process.Pid].own
+	if _, known := to.others[suites.Process.Pid]; known || other < 50*time.Millisecond || to.server <= from.server {
+		t.Errorf("the other process has used %v, the server from %v to %v; others are %v", other, from.server, to.server, to.others)
+	}
+	if got := othersCores(from, to); got < other.Seconds()/to.at.Sub(from.at).Seconds() {
+		t.Errorf("%v cores for others, of whom one used %v in %v", got, other, to.at.Sub(from.at))
 	}
 }
 

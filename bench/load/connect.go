@@ -38,15 +38,17 @@ const portTriesMax = 100
 // open begins to connect c, and makes its first request, which goes out once it is connected.
 func (l *loop) open(c *conn) {
 	now := l.now()
-	fd, err := dial(l.addr, l.ports.take())
+	from := l.ports.take()
+	fd, err := dial(l.addr, from)
 	for range portTriesMax {
 		if !errors.Is(err, unix.EADDRINUSE) && !errors.Is(err, unix.EADDRNOTAVAIL) {
 			break
 		}
-		fd, err = dial(l.addr, l.ports.take())
+		from = l.ports.take()
+		fd, err = dial(l.addr, from)
 	}
 	if errors.Is(err, unix.EADDRINUSE) || errors.Is(err, unix.EADDRNOTAVAIL) {
-		fd, err = dial(l.addr, kernelsChoice)
+		fd, err = dial(l.addr, endpoint{addr: from.addr})
 	}
 	if err != nil {
 		l.faults.add(Fault{Conn: c.id, What: err.Error()})

@@ -18,5 +18,7 @@
 // or PostgreSQL. What is checked then: that each reply is the one its request must get, that no item is given out while it is
 // held, and that tokens only rise.
 //
+// More connections than one address has ports (28,000) come from several addresses, 127.0.0.1, 127.0.0.2, and so on.
+//
 // Caveats: Linux 5.11 or newer (epoll_pwait2), IPv4. A Generator belongs to one goroutine at a time.
 package load

@@ -25,6 +25,10 @@ type Config struct {
 	ConnectsOutstandingMax int `json:"connectsOutstandingMax,omitempty"`
 	ConnectsPerSecond      int `json:"connectsPerSecond,omitempty"`
 
+	// PortsPerAddress is how many connections come from 127.0.0.1 before the next ones come from 127.0.0.2, and so on, where
+	// the server is on this machine; 0: as many as the kernel has ports for.
+	PortsPerAddress int `json:"portsPerAddress,omitempty"`
+
 	// TimeoutMs is how long nothing may be heard from the server on any connection before the replies still missing
 	// are given up; 0: 10,000.
 	TimeoutMs int `json:"timeoutMs,omitempty"`
@@ -49,8 +53,11 @@ func New(cfg Config) (*Generator, error) {
 		return nil, fmt.Errorf("load: address %s is not IPv4", addr)
 	case cfg.Conns < 1 || cfg.Threads < 1 || cfg.Threads > cfg.Conns:
 		return nil, fmt.Errorf("load: %d connections on %d threads", cfg.Conns, cfg.Threads)
-	case cfg.ConnectsOutstandingMax < 1 || cfg.ConnectsPerSecond < 0 || cfg.TimeoutMs < 1:
+	case cfg.ConnectsOutstandingMax < 1 || cfg.ConnectsPerSecond < 0 || cfg.TimeoutMs < 1 || cfg.PortsPerAddress < 0:
 		return nil, errors.New("load: a negative number in Config")
+	}
+	if err := makeRoom(cfg.Conns); err != nil {
+		return nil, err
 	}
 	w, err := NewWire(cfg.Wire)
 	if err != nil {
@@ -59,7 +66,7 @@ func New(cfg Config) (*Generator, error) {
 	if t, ok := w.(talker); ok {
 		t.prepare(cfg.Conns)
 	}
-	local, err := newPorts(cfg.Threads, addr.Port())
+	local, err := newPorts(cfg.Threads, addr, cfg.PortsPerAddress)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +151,7 @@ func (g *Generator) Run(p Phase) (Report, error) {
 
 // drive leads each loop, on a thread of its own, through the pace that newPace makes for it.
 func (g *Generator) drive(newPace func(l *loop, i int) pace) (Report, error) {
-	cpu, start := cpuSeconds(), time.Now()
+	cpu, start := clock(unix.CLOCK_PROCESS_CPUTIME_ID), time.Now()
 	errs := make([]error, len(g.loops))
 	var loops sync.WaitGroup
 	for i, l := range g.loops {
@@ -157,7 +164,9 @@ func (g *Generator) drive(newPace func(l *loop, i int) pace) (Report, error) {
 				return
 			}
 			l.begin()
+			cpu, begun := clock(unix.CLOCK_THREAD_CPUTIME_ID), time.Now()
 			errs[i] = l.drive(newPace(l, i))
+			l.cores = (clock(unix.CLOCK_THREAD_CPUTIME_ID) - cpu).Seconds() / time.Since(begun).Seconds()
 		})
 	}
 	loops.Wait()
@@ -165,7 +174,7 @@ func (g *Generator) drive(newPace func(l *loop, i int) pace) (Report, error) {
 		return Report{}, err
 	}
 	r := g.report(start)
-	r.CPUSeconds = cpuSeconds() - cpu
+	r.CPUSeconds = (clock(unix.CLOCK_PROCESS_CPUTIME_ID) - cpu).Seconds()
 	return r, nil
 }
 
@@ -183,6 +192,7 @@ func (g *Generator) report(start time.Time) Report {
 			last := l.born.Add(time.Duration(l.lastReply))
 			r.Seconds = max(r.Seconds, last.Sub(start).Seconds())
 		}
+		r.BusiestCores = max(r.BusiestCores, l.cores)
 		r.Errors += l.faults.count
 		r.Faults = append(r.Faults, l.faults.kept[:min(len(l.faults.kept), faultsKept-len(r.Faults))]...)
 	}
@@ -206,11 +216,11 @@ func (g *Generator) Close() {
 	}
 }
 
-// cpuSeconds returns what this process has used, user and system.
-func cpuSeconds() float64 {
+// clock returns what one of the CPU clocks of this process or thread shows, user and system.
+func clock(id int32) time.Duration {
 	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &ts); err != nil {
-		panic("load: the process's CPU clock: " + err.Error())
+	if err := unix.ClockGettime(id, &ts); err != nil {
+		panic("load: a CPU clock: " + err.Error())
 	}
-	return float64(ts.Nano()) / 1e9
+	return time.Duration(ts.Nano())
 }

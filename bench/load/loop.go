@@ -43,6 +43,7 @@ type loop struct {
 	latency   *hdrhistogram.Histogram // ns
 	late      *hdrhistogram.Histogram // ns
 	faults    faults
+	cores     float64 // what its thread used of a core, 0 to 1
 }
 
 // pace decides when which request is made: what one phase differs from another in.

@@ -10,7 +10,7 @@ import (
 // PairsConfig makes each request a pair: acquire one item of a pool, then release it. It is over when the release is
 // answered, and both answers say that the change is on the disk. Items have the names of ItemID.
 type PairsConfig struct {
-	// Server says what is spoken: kassa, redis or postgres. The items and what keeps them are made by who starts the server.
+	// Server says what is spoken: kassa, redis, postgres or etcd. The items and what keeps them are made by who starts the server.
 	Server string `json:"server"`
 
 	// Items is the size of the pool, at least 1.
@@ -64,6 +64,9 @@ type pair struct {
 	item  uint32 // that it holds, from 1
 	lease uint64
 	token uint64
+
+	claimed bool   // of etcd: the item was not busy before
+	rev     uint64 // of etcd: what its last transaction came about as; 0: it did not
 }
 
 // talk is what is known of a connection.
@@ -76,6 +79,7 @@ type talk struct {
 	again  []uint64 // pairs whose acquires are made anew
 	done   []uint64 // pairs that are over
 	pg     postgresTalk
+	etcd   etcdTalk
 }
 
 // pairsWire is a talker that counts on at most one holder of each item, and on tokens that rise.
@@ -104,8 +108,10 @@ func newPairsWire(c *PairsConfig) (*pairsWire, error) {
 		w.dialect = redisDialect{}
 	case "postgres":
 		w.dialect = postgresDialect{items: uint64(c.Items), batch: c.Batch}
+	case "etcd":
+		w.dialect = newEtcdDialect(c.Items)
 	default:
-		return nil, fmt.Errorf("load: no server %q for pairs: kassa, redis or postgres", c.Server)
+		return nil, fmt.Errorf("load: no server %q for pairs: kassa, redis, postgres or etcd", c.Server)
 	}
 	return w, nil
 }

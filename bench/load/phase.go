@@ -56,6 +56,10 @@ type Report struct {
 
 	CPUSeconds float64 `json:"cpuSeconds"` // of the generator's whole process, user and system
 
+	// BusiestCores is what the busiest of its threads used of a core, 0 to 1. Near 1, the generator could not have asked for
+	// more, whatever the server can do.
+	BusiestCores float64 `json:"busiestCores"`
+
 	// Errors counts the connections that went wrong and the requests that never got their reply; Faults names the first
 	// few, but not those that were only lost with their connection.
 	Errors int64   `json:"errors"`

@@ -9,17 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernelsChoice is the local port that leaves the choice to the kernel.
-const kernelsChoice = 0
-
 // dial begins a connect that does not block. The socket is writable when it has ended, and socketError tells how.
 // An error that is EADDRINUSE or EADDRNOTAVAIL says that the local port is taken.
-func dial(addr netip.AddrPort, localPort int) (fd int, err error) {
+func dial(addr netip.AddrPort, from endpoint) (fd int, err error) {
 	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("socket: %w", err)
 	}
-	if err := prepare(fd, localPort); err != nil {
+	if err := prepare(fd, from); err != nil {
 		unix.Close(fd)
 		return -1, err
 	}
@@ -31,7 +28,7 @@ func dial(addr netip.AddrPort, localPort int) (fd int, err error) {
 	return fd, nil
 }
 
-func prepare(fd, localPort int) error {
+func prepare(fd int, from endpoint) error {
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 		return fmt.Errorf("setsockopt: %w", err)
 	}
@@ -39,10 +36,14 @@ func prepare(fd, localPort int) error {
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 		return fmt.Errorf("setsockopt: %w", err)
 	}
-	if localPort == kernelsChoice {
+	if from == (endpoint{}) {
 		return nil
 	}
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: localPort}); err != nil {
+	// Where the port is the kernel's choice, it makes it when it knows who is connected to.
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
+		return fmt.Errorf("setsockopt: %w", err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: from.port, Addr: from.addr}); err != nil {
 		return fmt.Errorf("bind: %w", err)
 	}
 	return nil

@@ -14,7 +14,7 @@ const (
 // template is a frame with two gaps: its index and the number in its payload.
 type template struct {
 	frame     []byte
-	separator []byte // what ends a frame; nil: frames have a length instead
+	separator []byte // what ends a frame, if anything; nil: frames are binary
 	indexAt   int    // offset of the index: digits, or where separator is nil 8 bytes big-endian (as many)
 	checkAt   int    // offset of the payload's number, digits; behind the index
 	looseAt   int    // offset of a byte, before the index, that may be anything; -1: none
@@ -111,7 +111,7 @@ func (w *templateWire) mayBecomeReply(buf []byte) bool {
 // excerpt quotes the start of buf up to the end of the frame, for people.
 func (t *template) excerpt(buf []byte) string {
 	const bytesMax = 160
-	if t.separator != nil {
+	if len(t.separator) > 0 {
 		if i := bytes.Index(buf, t.separator); i >= 0 {
 			buf = buf[:i]
 		}

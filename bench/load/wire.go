@@ -25,6 +25,9 @@ const TypeCount = 4
 
 // WireConfig chooses a Wire.
 type WireConfig struct {
+	// Protocol is what the server speaks: "", kassa's own frames, or one of http, grpc, nats, gearman and redis.
+	Protocol string `json:"protocol,omitempty"`
+
 	// Codec is json (JSON lines, the default), crab or binary.
 	Codec string `json:"codec,omitempty"`
 
@@ -38,10 +41,28 @@ type WireConfig struct {
 	Pairs *PairsConfig `json:"pairs,omitempty"`
 }
 
+// protocols are those of servers that do not speak kassa's. In their requests and replies the frames of kassa's JSON
+// codec, without separator, are what is asked and answered, so that all servers are given the same bytes to decode; in gRPC's
+// it is what these frames say.
+var protocols = map[string]func(WireConfig) (Wire, error){
+	"http":    newHTTPWire,
+	"grpc":    newGRPCWire,
+	"nats":    newNATSWire,
+	"gearman": newGearmanWire,
+	"redis":   newRedisWire,
+}
+
 // NewWire returns the Wire that c describes.
 func NewWire(c WireConfig) (Wire, error) {
 	if c.Pairs != nil {
 		return newPairsWire(c.Pairs)
+	}
+	if c.Protocol != "" {
+		newWire, ok := protocols[c.Protocol]
+		if !ok {
+			return nil, fmt.Errorf("load: no protocol %q", c.Protocol)
+		}
+		return newWire(c)
 	}
 	w := &templateWire{}
 	for t := range TypeCount {

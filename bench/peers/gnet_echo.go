@@ -33,8 +33,10 @@ func (e *echo) OnTraffic(c gnet.Conn) gnet.Action {
 	return gnet.None
 }
 
-// gnetEcho runs an event loop on each of GOMAXPROCS threads, each with a listener of its own, as kassa does.
-func gnetEcho(ctx context.Context, listening func(string)) error {
+func init() { serve = gnetEcho }
+
+// gnetEcho runs an event loop on each of GOMAXPROCS threads, or on as many as asked for, each with a listener of its own, as kassa does.
+func gnetEcho(ctx context.Context, o options, listening func(string)) error {
 	port, release, err := reservePort()
 	if err != nil {
 		return err
@@ -43,7 +45,7 @@ func gnetEcho(ctx context.Context, listening func(string)) error {
 	booted, ended := make(chan gnet.Engine, 1), make(chan error, 1)
 	addr := fmt.Sprintf("127.0.0.1:%d", port)
 	go func() {
-		ended <- gnet.Run(&echo{booted: booted}, "tcp4://"+addr, gnet.WithMulticore(true), gnet.WithReusePort(true),
+		ended <- gnet.Run(&echo{booted: booted}, "tcp4://"+addr, gnet.WithMulticore(true), gnet.WithNumEventLoop(o.loops), gnet.WithReusePort(true),
 			gnet.WithLogger(errorLog{log.New(os.Stderr, "gnet: ", 0)}))
 	}()
 	var eng gnet.Engine

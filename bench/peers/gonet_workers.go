@@ -1,12 +1,11 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"net"
-	"os"
+	"runtime"
+	"sync/atomic"
 )
 
 // The server one writes first in Go, at its best honest setting: a goroutine a connection reads lines and decodes them,
@@ -14,39 +13,35 @@ import (
 // left to write.
 
 const (
-	typeCount    = 4
-	queueMax     = 65536 // requests in the queue, and in each worker's
-	repliesMax   = 16    // replies that wait for a connection's writer
-	bufferBytes  = 4096  // of each connection, for reading and for writing
-	lineBytesMax = 1 << 20
+	queueMax   = 65536 // requests in the queue, and in each worker's
+	repliesMax = 16    // replies that wait for a connection's writer
+
+	writeBytesMax = 256 << 10 // that are written at once, about: what is in flight on a connection, if that is not more
 )
 
-type request struct {
-	Type       string          `json:"type"`
-	QueryIndex uint64          `json:"queryIndex"`
-	Payload    json.RawMessage `json:"payload"`
+// client is a connection, for workers and its writer.
+type client struct {
+	conn     net.Conn
+	replies  chan request  // served
+	gone     chan struct{} // closed when the connection is
+	underWay atomic.Int64  // requests whose replies the writer has not taken yet
 }
 
-type reply struct {
-	Type       string          `json:"type"`
-	QueryIndex uint64          `json:"queryIndex"`
-	ResultJob  json.RawMessage `json:"resultJob"`
-}
-
-// job is a request and the writer that its reply goes to.
+// job is a request and whom its reply goes to.
 type job struct {
 	request
-	replies chan<- reply
-	gone    <-chan struct{} // closed when the connection is
+	*client
 }
 
-func gonetWorkers(ctx context.Context, listening func(string)) error {
+func init() { serve = gonetWorkers }
+
+func gonetWorkers(ctx context.Context, o options, listening func(string)) error {
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	queue := make(chan job, queueMax)
-	go route(queue)
+	go route(o.types, queue)
 	context.AfterFunc(ctx, func() { ln.Close() })
 	listening(ln.Addr().String())
 	for {
@@ -57,70 +52,70 @@ func gonetWorkers(ctx context.Context, listening func(string)) error {
 		if err != nil {
 			return err
 		}
-		go serve(c, queue)
+		go readRequests(c, queue)
 	}
 }
 
 // route hands each request to the worker of its type.
-func route(queue <-chan job) {
-	workers := make(map[string]chan<- job, typeCount)
+func route(ts *types, queue <-chan job) {
+	var workers [typeCount]chan<- job
 	for t := range typeCount {
 		jobs := make(chan job, queueMax)
-		workers[fmt.Sprintf("t%d", t)] = jobs
-		go work(jobs)
+		workers[t] = jobs
+		go work(jobs, func() { ts.serve(t) })
 	}
 	for j := range queue {
-		if jobs, ok := workers[j.Type]; ok {
-			jobs <- j
-		}
+		workers[j.typ] <- j
 	}
 }
 
 // work serves the requests of one type, one at a time.
-func work(jobs <-chan job) {
+func work(jobs <-chan job, serve func()) {
 	for j := range jobs {
+		serve()
 		select {
-		case j.replies <- reply{j.Type, j.QueryIndex, j.Payload}:
+		case j.replies <- j.request:
 		case <-j.gone:
 		}
 	}
 }
 
-// serve reads a connection until it ends.
-func serve(c net.Conn, queue chan<- job) {
-	defer c.Close()
-	replies, gone := make(chan reply, repliesMax), make(chan struct{})
-	defer close(gone)
-	go write(c, replies, gone)
-	lines := bufio.NewScanner(c)
-	lines.Buffer(make([]byte, 0, bufferBytes), lineBytesMax)
-	for lines.Scan() {
-		j := job{replies: replies, gone: gone}
-		if err := json.Unmarshal(lines.Bytes(), &j.request); err != nil {
-			fmt.Fprintln(os.Stderr, "request:", err)
-			return
+// readRequests reads a connection until it ends.
+func readRequests(conn net.Conn, queue chan<- job) {
+	defer conn.Close()
+	c := &client{conn: conn, replies: make(chan request, repliesMax), gone: make(chan struct{})}
+	defer close(c.gone)
+	go c.write()
+	readLines(conn, func(line []byte) error {
+		r, err := decode(line)
+		if err == nil {
+			r.payload = bytes.Clone(r.payload) // the next lines are read over it
+			c.underWay.Add(1)
+			queue <- job{r, c}
 		}
-		queue <- j
-	}
+		return err
+	}, func() error { return nil })
 }
 
-// write sends a connection's replies until it is gone.
-func write(c net.Conn, replies <-chan reply, gone <-chan struct{}) {
-	buffered := bufio.NewWriterSize(c, bufferBytes)
-	lines := json.NewEncoder(buffered)
-	lines.SetEscapeHTML(false)
+// write sends the replies until the connection is gone.
+func (c *client) write() {
+	var out []byte
 	for {
 		select {
-		case r := <-replies:
-			err := lines.Encode(r)
-			if err == nil && len(replies) == 0 {
-				err = buffered.Flush()
+		case r := <-c.replies:
+			out = append(appendReply(out, r), '\n')
+			if c.underWay.Add(-1) > 0 && len(c.replies) == 0 {
+				runtime.Gosched() // the workers may be about to have more, for the same write
 			}
-			if err != nil {
-				c.Close()
+			if len(c.replies) > 0 && len(out) < writeBytesMax {
+				continue
+			}
+			if _, err := c.conn.Write(out); err != nil {
+				c.conn.Close()
 				return
 			}
-		case <-gone:
+			out = out[:0]
+		case <-c.gone:
 			return
 		}
 	}

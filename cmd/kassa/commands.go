@@ -60,7 +60,7 @@ func noCommand(command string) error {
 }
 
 // commands are the first words of all verbs, in the order in which --help lists them.
-var commands = []string{"request", "send", "ping", "lease", "pool", "hold", "sale", "book", "slot", "watch", "explain", "demo", "backup", "journal"}
+var commands = []string{"request", "send", "ping", "lease", "pool", "hold", "sale", "book", "slot", "watch", "explain", "demo", "backup", "journal", "bench"}
 
 // verb is what the program can do.
 type verb struct {
@@ -112,6 +112,8 @@ var verbs = map[string]verb{
 	"backup":         {"[NAME]", 0, 1, false, "", (*options).backup},
 	"journal verify": {"DIR", 1, 1, false, "", (*options).journalVerify},
 	"journal dump":   {"DIR", 1, 1, false, "from-rev pool types", (*options).journalDump},
+
+	"bench": {"[ARG...]", 0, -1, false, "", (*options).bench},
 }
 
 // wrongArgs says what is wrong with n arguments.

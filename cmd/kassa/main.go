@@ -2,7 +2,7 @@
 //
 // Reading order: options.go (flags, where the server is), help.go, payload.go (what is sent), commands.go, then lease.go, run.go with
 // child_linux.go, pool.go, hold.go with seatmap.go, slot.go with moment.go and day.go, watch.go, demo.go with
-// demo_crowd.go, demo_house.go, demo_proof.go and demo_view.go, and journal.go. What is drawn on terminals is drawn with draw.go.
+// demo_crowd.go, demo_house.go, demo_proof.go and demo_view.go, journal.go, and bench.go. What is drawn on terminals is drawn with draw.go.
 package main
 
 import (
@@ -41,6 +41,10 @@ const (
 
 // run is the program.
 func run(ctx context.Context, args, environment []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "bench" {
+		fmt.Fprintln(stderr, "kassa:", runBench(ctx, args[1:], environment))
+		return exitFailed
+	}
 	o, err := readOptions(args, environment)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):

@@ -250,6 +250,7 @@ func help() string {
        kassa [flags] backup [NAME]
        kassa journal verify DIR
        kassa journal dump DIR [--from-rev REV] [--pool POOL] [--types TYPE,...]
+       kassa bench [flags of bench]
 
 request  asks for TYPE and prints the result, JSON on one line (over several on a terminal)
 send     asks for TYPE one way: the server answers nothing, not even that it failed, and drops it if it has not begun it
@@ -293,6 +294,8 @@ backup          has the server make a backup, in the directory that kassad was g
 journal verify  reads all that is in the store in DIR, and prints what is there: a backup, or what kassad was given as
                 --data, once it has ended
 journal dump    prints the events that are there, in JSON, as watch does
+
+bench  measures kassa beside other servers, in kassa's source, on Linux: kassa bench --help tells more
 
 lease run takes the lease, runs COMMAND, and gives the lease back when COMMAND has ended. COMMAND has kassa's standard
 input and output, and besides kassa's variables
@@ -346,6 +349,7 @@ Examples:
   kassa slot day rooms --day 2026-11-23
   kassa watch proxies --types lease.granted,lease.released
   kassa demo --clients 500 --reset
+  kassa bench --quick
   kassa backup && kassa journal verify /var/backups/kassa/20261121T151254.123Z
   kassa --addr unix:///run/kassa.sock --codec binary --timeout 5s request cntResponse
 `

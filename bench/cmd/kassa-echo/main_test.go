@@ -8,24 +8,31 @@ import (
 	"github.com/kassa-go/kassa/bench/load"
 )
 
-// kassa's replies are, byte for byte, those that the generator expects, in all codecs and sizes.
-func TestReplies(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
+// begin starts a server until the test is over, and returns its address.
+func begin(t testing.TB) string {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
 	addrs, ended := make(chan string, 1), make(chan error, 1)
-	go func() { ended <- serve(ctx, func(addr string) { addrs <- addr }) }()
-	defer func() {
+	go func() { ended <- serve(ctx, works[""], 0, func(addr string) { addrs <- addr }) }()
+	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-	}()
-	var addr string
+	})
 	select {
-	case addr = <-addrs:
+	case addr := <-addrs:
+		return addr
 	case err := <-ended:
-		ended <- errors.Join(err, errors.New("ended at once"))
-		return
+		ended <- err
+		t.Fatal("the server ended at once")
+		return ""
 	}
+}
+
+// kassa's replies are, byte for byte, those that the generator expects, in all codecs and sizes.
+func TestReplies(t *testing.T) {
+	addr := begin(t)
 	for _, codec := range []string{"json", "crab", "binary"} {
 		for _, payloadBytes := range []int{0, 478, 16 << 10} {
 			replies(t, load.Config{Addr: addr, Conns: 8, Wire: load.WireConfig{Codec: codec, PayloadBytes: payloadBytes}})

@@ -1,10 +1,11 @@
-package bench_test
+package report_test
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/kassa-go/kassa/bench"
+	"github.com/kassa-go/kassa/bench/cmd/bench/report"
 )
 
 func TestReport(t *testing.T) {
@@ -19,7 +20,7 @@ func TestReport(t *testing.T) {
 		return bench.Result{Server: "kassa", Cell: cell, Requests: 1e5, Seconds: 1, P99Us: us}
 	}
 	var b strings.Builder
-	err := bench.WriteReport(&b, []bench.Result{
+	err := report.Write(&b, []bench.Result{
 		cpu("kassa", 1.0), cpu("gnet-echo", 0.5), cpu("gonet-workers", 5),
 		cpu("kassa", 0.9), disturbed, cpu("gonet-workers", 5),
 		cpu("kassa", 1.2), cpu("gnet-echo", 0.6), cpu("gonet-workers", 5),

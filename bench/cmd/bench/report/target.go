@@ -1,6 +1,10 @@
-package bench
+package report
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/kassa-go/kassa/bench"
+)
 
 // Metric is a figure of a result.
 type Metric uint8
@@ -10,26 +14,61 @@ const (
 	Throughput
 	P50
 	P99
+	P999
+	Max
 	Memory
 	MemoryPerConn
 	Duration
 )
 
 var metrics = [...]struct {
-	name string
-	unit string
-	of   func(*Result) float64
+	name         string
+	flag         string // what flags call it
+	unit         string
+	moreIsBetter bool
+	of           func(*bench.Result) float64
 }{
-	CPUPerMillion: {"CPU a million requests", "s", func(r *Result) float64 { return r.CPUSecondsPerMillion }},
-	Throughput:    {"throughput", "krps", func(r *Result) float64 { return float64(r.Requests) / r.Seconds / 1e3 }},
-	P50:           {"p50", "µs", func(r *Result) float64 { return r.P50Us }},
-	P99:           {"p99", "µs", func(r *Result) float64 { return r.P99Us }},
-	Memory:        {"RSS", "MB", func(r *Result) float64 { return float64(r.RSSBytes) / 1e6 }},
-	MemoryPerConn: {"RSS a connection", "B", func(r *Result) float64 { return r.RSSBytesPerConn }},
-	Duration:      {"time", "s", func(r *Result) float64 { return r.Seconds }},
+	CPUPerMillion: {"CPU a million requests", "cpu", "s", false, func(r *bench.Result) float64 { return r.CPUSecondsPerMillion }},
+	Throughput: {"throughput", "throughput", "krps", true,
+		func(r *bench.Result) float64 { return float64(r.Requests) / r.Seconds / 1e3 }},
+	P50:           {"p50", "p50", "µs", false, func(r *bench.Result) float64 { return r.P50Us }},
+	P99:           {"p99", "p99", "µs", false, func(r *bench.Result) float64 { return r.P99Us }},
+	P999:          {"p99.9", "p99.9", "µs", false, func(r *bench.Result) float64 { return r.P999Us }},
+	Max:           {"longest", "max", "µs", false, func(r *bench.Result) float64 { return r.MaxUs }},
+	Memory:        {"RSS", "rss", "MB", false, func(r *bench.Result) float64 { return float64(r.RSSBytes) / 1e6 }},
+	MemoryPerConn: {"RSS a connection", "rss-per-conn", "B", false, func(r *bench.Result) float64 { return r.RSSBytesPerConn }},
+	Duration:      {"time", "time", "s", false, func(r *bench.Result) float64 { return r.Seconds }},
 }
 
 func (m Metric) String() string { return metrics[m].name }
+
+// Flag is what flags call it.
+func (m Metric) Flag() string { return metrics[m].flag }
+
+// ofGenerator says whether the metric is as much the generator's as the server's where the generator was the bottleneck: CPU
+// and memory are the server's all the same.
+func (m Metric) ofGenerator() bool { return m != CPUPerMillion && m != Memory && m != MemoryPerConn }
+
+// tells says whether the metric tells something in a cell: what is fixed there, or of too few connections, does not.
+func (m Metric) tells(cell string) bool {
+	c, err := bench.ParseCell(cell)
+	if err != nil {
+		return true
+	}
+	switch m {
+	case Throughput:
+		return c.Shape == bench.Closed
+	case CPUPerMillion:
+		return c.Shape == bench.Closed || c.Shape == bench.Open || c.Shape == bench.Storm
+	case P50, P99, P999, Max:
+		return c.Shape == bench.Closed || c.Shape == bench.Open
+	case MemoryPerConn:
+		return c.Shape == bench.Idle
+	case Duration:
+		return c.Shape == bench.Storm || c.Shape == bench.Restart
+	}
+	return true
+}
 
 // Target is a bound on kassa's figure in a cell: on its ratio to another server's, or on the figure itself.
 type Target struct {
@@ -63,9 +102,16 @@ func (t Target) keeps(bound, value float64) bool {
 	return value <= bound
 }
 
+// Servers that kassa is measured beside all the time: one that only sends back what it gets, which is the bound of what a
+// server on the same event loops can do, and one as Go servers are usually made.
+const (
+	echoServer    = "gnet-echo"
+	workersServer = "gonet-workers"
+)
+
 // Targets are those of requests, where the goal beyond each is to reach the bound, gnet-echo; then those of pools.
 func Targets() []Target {
-	const echo, workers = "gnet-echo", "gonet-workers"
+	const echo, workers = echoServer, workersServer
 	const postgres, batch, redis = "postgres", "postgres-batch", "redis"
 	return []Target{
 		{Cell: "64x16", Metric: CPUPerMillion, Beside: echo, Bound: 2.2, Goal: 1.6},

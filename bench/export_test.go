@@ -1,0 +1,8 @@
+package bench
+
+// For tests.
+var (
+	Children        = children
+	SuitePeers      = suitePeers
+	ErrNotInstalled = errNotInstalled
+)
