@@ -47,23 +47,29 @@ func (p *brokerPeer) buildBroker(ctx context.Context, dir string) (version strin
 	return info.Main.Version, nil
 }
 
-// brokerVersion finds it in what --version says: "Redis server v=7.0.15 sha=…", "gearmand 1.1.20+ds - https://…".
-var brokerVersion = regexp.MustCompile(`[ =](\d+\.\d+\S*)`)
-
 func (p *brokerPeer) findBroker(ctx context.Context) (version string, err error) {
-	if p.program, err = exec.LookPath(p.broker); err != nil {
+	p.program, version, err = findProgram(ctx, p.broker, p.debian)
+	return version, err
+}
+
+// programVersion finds it in what --version says: "Redis server v=7.0.15 sha=…", "gearmand 1.1.20+ds - https://…".
+var programVersion = regexp.MustCompile(`[ =](\d+\.\d+\S*)`)
+
+// findProgram returns the path and the version of a program that a package of Debian has.
+func findProgram(ctx context.Context, name, debian string) (path, version string, err error) {
+	if path, err = exec.LookPath(name); err != nil {
 		// Debian has some servers where only root's PATH leads.
-		p.program, err = exec.LookPath(filepath.Join("/usr/sbin", p.broker))
+		path, err = exec.LookPath(filepath.Join("/usr/sbin", name))
 	}
 	if err != nil {
-		return "", fmt.Errorf("bench: %s is %w: Debian has it in %s", p.broker, errNotInstalled, p.debian)
+		return "", "", fmt.Errorf("bench: %s is %w: Debian has it in %s", name, errNotInstalled, debian)
 	}
-	out, err := exec.CommandContext(ctx, p.program, "--version").Output()
-	found := brokerVersion.FindSubmatch(out)
+	out, err := exec.CommandContext(ctx, path, "--version").Output()
+	found := programVersion.FindSubmatch(out)
 	if err != nil || found == nil {
-		return "", fmt.Errorf("bench: %s --version says %q, %w", p.broker, out, err)
+		return "", "", fmt.Errorf("bench: %s --version says %q, %w", name, out, err)
 	}
-	return string(found[1]), nil
+	return path, string(found[1]), nil
 }
 
 func (p *brokerPeer) Start(ctx context.Context, c Cell) (*Server, error) {

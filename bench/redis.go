@@ -28,19 +28,8 @@ func (*redisPeer) Name() string { return "redis" }
 
 func (p *redisPeer) Build(ctx context.Context, dir string) (version string, err error) {
 	p.dir = dir
-	if p.server, err = exec.LookPath("redis-server"); err == nil {
-		_, err = exec.LookPath("redis-cli")
-	}
-	if err != nil {
-		return "", fmt.Errorf("bench: redis is %w: Debian has it in redis-server", errNotInstalled)
-	}
-	out, err := exec.CommandContext(ctx, p.server, "--version").Output() // Redis server v=7.0.15 sha=…
-	_, version, _ = strings.Cut(string(out), " v=")
-	version, _, _ = strings.Cut(version, " ")
-	if err != nil || version == "" {
-		return "", fmt.Errorf("bench: redis-server --version says %q, %w", out, err)
-	}
-	return version, nil
+	p.server, version, err = findProgram(ctx, "redis-server", "redis-server")
+	return version, err
 }
 
 func (*redisPeer) Wire(c Cell) (load.WireConfig, bool) {
