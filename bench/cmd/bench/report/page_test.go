@@ -50,7 +50,7 @@ func TestPage(t *testing.T) {
 	}
 	page := b.String()
 	count := elements(t, page)
-	if count["svg"] != 9 || count["figcaption"] != 9 || count["table"] != 3 {
+	if count["svg"] != 10 || count["figcaption"] != 10 || count["table"] != 3 {
 		t.Errorf("%d charts, %d captions, %d tables", count["svg"], count["figcaption"], count["table"])
 	}
 	if rows := count["tr"]; rows < 28+14*11 {
