@@ -111,6 +111,9 @@ func TestDisturbed(t *testing.T) {
 		if runs := strings.Count(log.String(), "\n"); !r.OK() || r.Disturbed != test.disturbed || runs != test.runs {
 			t.Errorf("up to %v cores: disturbed %v by %.2f cores, %d runs:\n%s", test.coresMax, r.Disturbed, r.OthersCores, runs, &log)
 		}
+		if r.Repeats != test.runs-1 || r.RepeatsMax != 2 {
+			t.Errorf("up to %v cores: the result tells of %d repeats of at most %d", test.coresMax, r.Repeats, r.RepeatsMax)
+		}
 		if r.GeneratorBound {
 			t.Errorf("with 100 requests a second, the generator has been busy: %+v", r)
 		}

@@ -136,6 +136,7 @@ func (p Plan) Run(ctx context.Context, sink func(Result) error) error {
 
 // fill puts the defaults where nothing is said.
 func (p *Plan) fill() {
+	p.Threads = cmp.Or(p.Threads, 1)
 	p.Rounds = cmp.Or(p.Rounds, 3)
 	p.WarmUp = cmp.Or(p.WarmUp, time.Second)
 	p.Measure = cmp.Or(p.Measure, 5*time.Second)
@@ -208,6 +209,7 @@ func (p *Plan) template(ctx context.Context) (Result, error) {
 		Go:         runtime.Version(),
 		GOMAXPROCS: runtime.GOMAXPROCS(0),
 		Commit:     SourceCommit(ctx, p.Root),
+		RepeatsMax: p.RepeatsMax,
 	}, nil
 }
 
@@ -216,6 +218,7 @@ func (p *Plan) runQuietly(ctx context.Context, peer Peer, cell Cell, wire load.W
 	blank := *r
 	for repeat := 0; ; repeat++ {
 		*r = blank
+		r.Repeats = repeat
 		if err := p.run(ctx, peer, cell, wire, r); err != nil {
 			r.Failure = err.Error()
 		}

@@ -76,7 +76,7 @@ func TestPlan(t *testing.T) {
 	peers := []bench.Peer{testPeer{"kassa", "echo", true}, testPeer{"gnet-echo", "echo", true}}
 	cells := []string{"1x1", "8x4/binary/478", "open8@1000", "idle50", "storm50", "4x1/crab"}
 	plan := briefPlan(t, peers, cells...)
-	plan.Root, plan.Rounds = ".", 2
+	plan.Root, plan.Rounds, plan.Threads = ".", 2, 2
 	var order []string
 	var lines bytes.Buffer
 	err := plan.Run(t.Context(), func(r bench.Result) error {
@@ -87,8 +87,12 @@ func TestPlan(t *testing.T) {
 		if r.CPUSeconds <= 0 && !strings.HasPrefix(r.Cell, "idle") || r.Seconds <= 0 || r.RSSStartBytes <= 0 || r.RSSBytes <= 0 || r.OthersCores < 0 {
 			t.Errorf("%s: implausible: %+v", order[len(order)-1], r)
 		}
-		if loaded := strings.Contains(r.Cell, "x") || strings.HasPrefix(r.Cell, "open"); loaded != (r.LoadSeconds == plan.Measure.Seconds()) {
-			t.Errorf("%s: %v s of load, want %v", order[len(order)-1], r.LoadSeconds, plan.Measure)
+		loaded := strings.Contains(r.Cell, "x") || strings.HasPrefix(r.Cell, "open")
+		if loaded != (r.LoadSeconds == plan.Measure.Seconds()) || loaded != (r.WarmUpSeconds == plan.WarmUp.Seconds()) {
+			t.Errorf("%s: %v s of load after %v s, want %v after %v", order[len(order)-1], r.LoadSeconds, r.WarmUpSeconds, plan.Measure, plan.WarmUp)
+		}
+		if want := min(r.Conns, plan.Threads); r.GeneratorThreads != want {
+			t.Errorf("%s: %d threads of the generator, want %d", order[len(order)-1], r.GeneratorThreads, want)
 		}
 		if r.Version != "v0 of "+r.Server || r.Machine.Kernel == "" || r.Machine.Cores < 1 || r.Date.IsZero() {
 			t.Errorf("%s: it does not say what was measured on what: %+v", order[len(order)-1], r)

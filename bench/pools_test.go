@@ -25,7 +25,7 @@ func TestPools(t *testing.T) {
 		switch {
 		case !r.OK():
 			t.Errorf("%s: %s %v", got[len(got)-1], r.Failure, r.Faults)
-		case r.Seconds <= 0 || r.CPUSeconds <= 0 || r.RSSBytes < 1<<20 || r.Version == "",
+		case r.Seconds <= 0 || r.CPUSeconds <= 0 || r.RSSBytes < 1<<20 || r.Version == "" || r.WarmUpSeconds <= 0,
 			restart && r.StoreBytes <= 0, !restart && (r.Requests <= 0 || r.P99Us <= 0):
 			t.Errorf("%s: implausible: %+v", got[len(got)-1], r)
 		}

@@ -22,6 +22,7 @@ func (m *measurement) restart(ctx context.Context, warmUp, measure time.Duration
 	if err := m.prepare(m.phase(warmUp)); err != nil {
 		return m.server, err
 	}
+	m.result.WarmUpSeconds = warmUp.Seconds()
 	heldMax := 0
 	if m.cell.Killed {
 		heldMax = m.cell.Conns * m.cell.InFlight

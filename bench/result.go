@@ -24,6 +24,14 @@ type Result struct {
 	// LoadSeconds is of closed and open loops: for how long requests were sent. What was under way then was still answered.
 	LoadSeconds float64 `json:"loadSeconds,omitempty"`
 
+	// How it was measured: for how long there was load before what is measured, by how many threads of the generator (0: the
+	// result is older than this field), and how often the run was made again because others used the machine, and at most
+	// would have been.
+	WarmUpSeconds    float64 `json:"warmUpSeconds,omitempty"`
+	GeneratorThreads int     `json:"generatorThreads,omitempty"`
+	Repeats          int     `json:"repeats,omitempty"`
+	RepeatsMax       int     `json:"repeatsMax,omitempty"`
+
 	// Of the server, in Seconds.
 	CPUSeconds           float64 `json:"cpuSeconds"`
 	CPUSecondsPerMillion float64 `json:"cpuSecondsPerMillion"`

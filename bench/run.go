@@ -36,6 +36,7 @@ func (p *Plan) run(ctx context.Context, peer Peer, cell Cell, wire load.WireConf
 	cfg := load.Config{
 		Addr: server.Addr, Wire: wire, Conns: cell.Conns, Threads: min(p.Threads, cell.Conns), TimeoutMs: int(p.Timeout.Milliseconds()),
 	}
+	r.GeneratorThreads = cfg.Threads
 	if cell.Shape == Storm {
 		cfg.ConnectsOutstandingMax = stormOutstandingMax
 	} else {
@@ -105,7 +106,7 @@ func (m *measurement) load(ctx context.Context, warmUp, measure time.Duration) (
 	if err := m.prepare(m.phase(warmUp)); err != nil {
 		return err
 	}
-	m.result.LoadSeconds = measure.Seconds()
+	m.result.WarmUpSeconds, m.result.LoadSeconds = warmUp.Seconds(), measure.Seconds()
 	return m.measure(m.phase(measure))
 }
 

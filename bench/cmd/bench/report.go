@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -33,11 +35,40 @@ func drawReport(args []string, out, warnings io.Writer) error {
 		fmt.Fprintln(warnings, "warning:", w)
 	}
 	if *dir == "" {
-		return report.Write(out, results)
+		return report.Write(out, results, drawCommand(flags.Args(), ""))
 	}
-	files, err := report.WriteDir(*dir, results)
+	files, err := report.WriteDir(*dir, results, drawCommand(flags.Args(), *dir))
 	for _, file := range files {
 		fmt.Fprintln(out, file)
 	}
 	return err
+}
+
+// drawCommand returns the command that draws files into a directory, "": none, again from the root of kassa's source.
+func drawCommand(files []string, dir string) string {
+	words := []string{"bin/kassa bench report"}
+	for _, file := range files {
+		words = append(words, fromRoot(file))
+	}
+	if dir != "" {
+		words = append(words, "--out", fromRoot(dir))
+	}
+	return strings.Join(words, " ")
+}
+
+// fromRoot returns the name that a file has from the root of kassa's source. What is outside of it keeps an absolute name.
+func fromRoot(name string) string {
+	root, err := sourceRoot()
+	if err != nil {
+		return name
+	}
+	whole, err := filepath.Abs(name)
+	if err != nil {
+		return name
+	}
+	from, err := filepath.Rel(root, whole)
+	if err != nil || filepath.IsAbs(name) && !filepath.IsLocal(from) {
+		return name
+	}
+	return from
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -59,5 +60,56 @@ func TestReportAndCompare(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(out, file)); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// The command that a report names draws it again from the root of the source, wherever it was drawn.
+func TestDrawAgain(t *testing.T) {
+	root, err := sourceRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	fromHere, err := filepath.Rel(here, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const line = `{"server":"kassa","cell":"64x16","round":1,"requests":5000000,"seconds":5,"cpuSecondsPerMillion":1}` + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "some.jsonl"), []byte(line), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range []string{dir, fromHere} {
+		out := filepath.Join(from, "drawn")
+		if got := runSuite(t, "report", filepath.Join(from, "some.jsonl"), "--out", out); got.code != exitOK {
+			t.Fatalf("%+v", got)
+		}
+		drawn, err := os.ReadFile(filepath.Join(out, "report.md"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, again, _ := strings.Cut(string(drawn), "\n- To draw this: `bin/kassa bench ")
+		again, _, found := strings.Cut(again, "`\n")
+		if !found {
+			t.Fatalf("no command in\n%s", drawn)
+		}
+		if err := os.RemoveAll(out); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(program, strings.Fields(again)...)
+		cmd.Dir = root
+		if said, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", again, err, said)
+		}
+		if redrawn, err := os.ReadFile(filepath.Join(out, "report.md")); err != nil || string(redrawn) != string(drawn) {
+			t.Errorf("%s: %v\n%s\nwant\n%s", again, err, redrawn, drawn)
+		}
+	}
+	if got, want := drawCommand([]string{"x.jsonl", filepath.Join(root, "y.jsonl"), "/z.jsonl"}, "../drawn"),
+		"bin/kassa bench report bench/cmd/bench/x.jsonl y.jsonl /z.jsonl --out bench/cmd/drawn"; got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }

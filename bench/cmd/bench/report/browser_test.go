@@ -32,6 +32,8 @@ for (const svg of document.querySelectorAll("svg")) {
     }
   });
 }
+for (const cell of document.querySelectorAll("#targets td"))
+  if (cell.getBoundingClientRect().right > innerWidth) wrong.push("target: " + cell.textContent + " is to the right of the window");
 if (document.documentElement.scrollWidth > innerWidth) wrong.push("the page is wider than its window");
 const found = document.createElement("pre");
 found.id = "found";
@@ -40,14 +42,14 @@ document.body.append(found);
 </script>`
 
 // In a browser, with whatever fonts it has, no text of a chart lies over another or outside of it, and the page fits a
-// narrow window.
+// narrow window, with all that is said of a target in it.
 func TestBrowser(t *testing.T) {
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Fatal("chromium is needed; make test installs it:", err)
 	}
 	var b strings.Builder
-	if err := report.WritePage(&b, invented(7)); err != nil {
+	if err := report.WritePage(&b, invented(7), ""); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "report.html")

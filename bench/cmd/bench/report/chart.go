@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
+	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
 	"github.com/kassa-go/kassa/bench"
+	"github.com/kassa-go/kassa/bench/load"
 )
 
 // Chart is a picture of some results, with a white background of its own.
@@ -24,7 +27,7 @@ func Charts(results []bench.Result) []Chart {
 	var all []Chart
 	for _, draw := range []func([]bench.Result) (Chart, bool){
 		throughputChart, cpuChart, openLatencyChart, closedLatencyChart, memoryChart, capacityChart, codecChart, loopsChart,
-		pairsChart,
+		jobbersChart, pairsChart,
 	} {
 		if c, ok := draw(results); ok {
 			all = append(all, c)
@@ -175,7 +178,17 @@ func oneDot(m Metric) []glyphOf { return []glyphOf{{m, draw.CircleGlyph{}}} }
 
 // Dots of latencies, and their key.
 var latencies = []glyphOf{{P50, draw.CircleGlyph{}}, {P99, draw.BoxGlyph{}}, {P999, draw.PyramidGlyph{}},
-	{Max, draw.CrossGlyph{}}}
+	{Max, cross{}}}
+
+// cross is draw.CrossGlyph in a line as wide as those of charts.
+type cross struct{}
+
+// DrawGlyph is of draw.GlyphDrawer.
+func (cross) DrawGlyph(c *draw.Canvas, s draw.GlyphStyle, at vg.Point) {
+	r, line := s.Radius*0.8, draw.LineStyle{Color: s.Color, Width: 1.4}
+	c.StrokeLine2(line, at.X-r, at.Y-r, at.X+r, at.Y+r)
+	c.StrokeLine2(line, at.X-r, at.Y+r, at.X+r, at.Y-r)
+}
 
 func latencyKeys() []glyphKey {
 	var keys []glyphKey
@@ -306,7 +319,7 @@ func variants(results []bench.Result, keep func(*bench.Cell) bool) []bench.Cell 
 	var all []bench.Cell
 	for _, s := range allSeries(results) {
 		c, err := bench.ParseCell(s.cell)
-		if err == nil && c.Shape == bench.Closed && c.Items == 0 && c.Work == "" && keep(&c) && !slices.Contains(all, c) {
+		if err == nil && c.Shape == bench.Closed && c.Items == 0 && keep(&c) && !slices.Contains(all, c) {
 			all = append(all, c)
 		}
 	}
@@ -317,7 +330,7 @@ func variants(results []bench.Result, keep func(*bench.Cell) bool) []bench.Cell 
 var codecs = []string{"json", "crab", "binary"}
 
 func codecChart(results []bench.Result) (Chart, bool) {
-	cells := variants(results, func(c *bench.Cell) bool { return c.Conns == 64 && c.InFlight == 16 && c.Loops == 0 })
+	cells := variants(results, func(c *bench.Cell) bool { return c.Conns == 64 && c.InFlight == 16 && c.Loops == 0 && c.Work == "" })
 	var payloads []int
 	var rows []row
 	var g grid
@@ -380,7 +393,7 @@ func (p *picture) add(g *grid, title string, rows []row, wanted []axisOf, sorted
 }
 
 func loopsChart(results []bench.Result) (Chart, bool) {
-	cells := variants(results, func(c *bench.Cell) bool { return c.Loops > 0 })
+	cells := variants(results, func(c *bench.Cell) bool { return c.Loops > 0 && c.Work == "" })
 	slices.SortStableFunc(cells, func(a, b bench.Cell) int { return cmp.Compare(a.Loops, b.Loops) })
 	var bases []string
 	loops := make(map[row]int)
@@ -413,15 +426,57 @@ func loopsChart(results []bench.Result) (Chart, bool) {
 	var p picture
 	for _, base := range bases {
 		of := func(r row) []bench.Result { return runs(results, fmt.Sprintf("%s/loops=%d", base, loops[r]), r.server) }
-		p.add(&g, base+": "+loadOf(base), rows, []axisOf{
-			{title: "Throughput", label: "thousands a second", format: short, runs: of, dots: oneDot(Throughput),
-				inWords: Throughput},
-			{title: "CPU", label: "CPU s a million", format: short, runs: of, dots: oneDot(CPUPerMillion),
-				inWords: CPUPerMillion},
-			{title: "p99", label: "latency (µs, ms)", format: duration, runs: of, dots: oneDot(P99), inWords: P99},
-		}, false)
+		p.add(&g, base+": "+loadOf(base), rows, requestAxes(of), false)
 	}
 	return finish(&g, &p, len(g.blocks) > 0)
+}
+
+// requestAxes are what requests cost, in three columns.
+func requestAxes(of func(row) []bench.Result) []axisOf {
+	return []axisOf{
+		{title: "Throughput", label: "thousands a second", format: short, runs: of, dots: oneDot(Throughput), inWords: Throughput},
+		{title: "CPU", label: "CPU s a million", format: short, runs: of, dots: oneDot(CPUPerMillion), inWords: CPUPerMillion},
+		{title: "p99", label: "latency (µs, ms)", format: duration, runs: of, dots: oneDot(P99), inWords: P99},
+	}
+}
+
+// jobbersChart sets requests that take time beside those that are answered at once.
+func jobbersChart(results []bench.Result) (Chart, bool) {
+	cells := variants(results, func(c *bench.Cell) bool { return c.Work != "" })
+	baseOf := func(c bench.Cell) string { return strings.Replace(c.Name, "/work="+c.Work, "", 1) }
+	var bases []string
+	for _, c := range cells {
+		note(&bases, baseOf(c))
+	}
+	var rows []row
+	for _, r := range serverRows(results) {
+		if slices.ContainsFunc(cells, func(c bench.Cell) bool { return len(runs(results, c.Name, r.server)) > 0 }) {
+			rows = append(rows, r)
+		}
+	}
+	g := grid{
+		name: "jobbers", title: "Jobbers: requests that take time",
+		subtitle: fmt.Sprintf("Closed loop. Requests are of %d types; each type has a queue, and one of its requests is worked on at a time.",
+			load.TypeCount),
+		reading: "The same load three times: of requests that are answered at once, of those that wait for a millisecond, and of those " +
+			"that take CPU time. Throughput: further right is better; CPU, that of the work included, and p99: further left is better. " +
+			"Median of the rounds, lowest to highest.",
+	}
+	var p picture
+	for _, base := range bases {
+		p.add(&g, base+": "+loadOf(base)+", answered at once", rows, requestAxes(inCell(results, base)), false)
+		for _, work := range []struct{ name, about string }{
+			{bench.WorkSleep, fmt.Sprintf("each waits for 1 ms: %s a second at most", thousands(1000*load.TypeCount))},
+			{bench.WorkCPU, "each takes the SHA-256 of 16 KiB"},
+		} {
+			for _, c := range cells {
+				if c.Work == work.name && baseOf(c) == base {
+					p.add(&g, c.Name+": "+work.about, rows, requestAxes(inCell(results, c.Name)), false)
+				}
+			}
+		}
+	}
+	return finish(&g, &p, len(cells) > 0 && len(g.blocks) > 0)
 }
 
 func pairsChart(results []bench.Result) (Chart, bool) {

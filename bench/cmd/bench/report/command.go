@@ -9,9 +9,8 @@ import (
 	"github.com/kassa-go/kassa/bench"
 )
 
-// command returns the shortest command that measures the cells, on the servers, so often and for so long as results were, as
-// far as these tell: how long the load before was, how many threads the generator had, and how often a disturbed run was made
-// again is not in them. Where servers have some of the cells each, the command measures all of the cells on all that can.
+// command returns the shortest command that measures the cells, on the servers, as results were. Where servers have some of
+// the cells each, the command measures all of the cells on all that can.
 func command(results []bench.Result) string {
 	var cells, servers []string
 	all := allSeries(results)
@@ -49,8 +48,20 @@ func times(of, usual bench.Plan) (flags string) {
 	if of.Measure != 0 && of.Measure != usual.Measure {
 		flags += fmt.Sprint(" --measure ", of.Measure)
 	}
+	if of.WarmUp != 0 && of.WarmUp != usual.WarmUp {
+		flags += fmt.Sprint(" --warmup ", of.WarmUp)
+	}
 	if of.Idle != 0 && of.Idle != usual.Idle {
 		flags += fmt.Sprint(" --idle ", of.Idle)
+	}
+	if of.Threads == 0 { // older results
+		return flags
+	}
+	if of.RepeatsMax != usual.RepeatsMax {
+		flags += fmt.Sprint(" --repeats ", of.RepeatsMax)
+	}
+	if of.Threads != usual.Threads {
+		flags += fmt.Sprint(" --threads ", of.Threads)
 	}
 	return flags
 }
@@ -86,13 +97,17 @@ func inGroups(cells []string) (names []string) {
 	return append(names, rest...)
 }
 
-// planOf returns how many rounds results have, and for how long most of them were measured; 0: they have no load, or no silence.
+// planOf returns how results were measured, most of them where they differ. A time that none has is 0; where no threads are
+// told, warm-up and repeats are not either: older results do not have them.
 func planOf(results []bench.Result) bench.Plan {
 	p := bench.Plan{Rounds: 1}
-	var loads, silences []float64
+	var loads, warmUps, silences []float64
 	for i := range results {
 		r := &results[i]
-		p.Rounds = max(p.Rounds, r.Round)
+		p.Rounds, p.Threads, p.RepeatsMax = max(p.Rounds, r.Round), max(p.Threads, r.GeneratorThreads), max(p.RepeatsMax, r.RepeatsMax)
+		if r.WarmUpSeconds > 0 {
+			warmUps = append(warmUps, r.WarmUpSeconds)
+		}
 		c, err := bench.ParseCell(r.Cell)
 		switch {
 		case err != nil || !r.OK():
@@ -104,7 +119,7 @@ func planOf(results []bench.Result) bench.Plan {
 			silences = append(silences, r.Seconds)
 		}
 	}
-	p.Measure, p.Idle = seconds(median(loads)), seconds(median(silences))
+	p.Measure, p.WarmUp, p.Idle = seconds(median(loads)), seconds(median(warmUps)), seconds(median(silences))
 	return p
 }
 

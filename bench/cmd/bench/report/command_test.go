@@ -25,9 +25,11 @@ func made(t *testing.T, plan bench.Plan, cells, peers string) []bench.Result {
 				if _, can := peer.Wire(part.Cell); !can {
 					continue
 				}
-				r := bench.Result{Server: peer.Name(), Cell: part.Cell.Name, Round: round + 1, Seconds: 0.9} // as of a storm or a restart
+				r := bench.Result{Server: peer.Name(), Cell: part.Cell.Name, Round: round + 1, Seconds: 0.9, // as of a storm or a restart
+					GeneratorThreads: min(plan.Threads, part.Cell.Conns), RepeatsMax: plan.RepeatsMax}
 				switch part.Cell.Shape {
 				case bench.Closed, bench.Open:
+					r.WarmUpSeconds = plan.WarmUp.Seconds()
 					r.LoadSeconds, r.Seconds = plan.Measure.Seconds(), plan.Measure.Seconds()*1.2
 				case bench.Idle:
 					r.Seconds = plan.Idle.Seconds()
@@ -41,7 +43,8 @@ func made(t *testing.T, plan bench.Plan, cells, peers string) []bench.Result {
 
 // The report names the shortest command that measures the same.
 func TestCommand(t *testing.T) {
-	usual, longer := bench.SuitePlan(), bench.SuitePlan()
+	usual, longer, other := bench.SuitePlan(), bench.SuitePlan(), bench.SuitePlan()
+	other.WarmUp, other.RepeatsMax, other.Threads = 3*usual.WarmUp, 0, 2
 	longer.Rounds, longer.Measure, longer.Idle = 5, usual.Measure*3/2, 2*usual.Idle
 	plain := made(t, usual, "", "")
 
@@ -53,7 +56,9 @@ func TestCommand(t *testing.T) {
 	}
 	older := made(t, usual, "", "")
 	for i := range older { // of which each took a little longer than what was asked for, some much
-		if r := &older[i]; r.LoadSeconds > 0 {
+		r := &older[i]
+		r.WarmUpSeconds, r.GeneratorThreads, r.RepeatsMax = 0, 0, 0
+		if r.LoadSeconds > 0 {
 			r.Seconds, r.LoadSeconds = r.LoadSeconds+0.01, 0
 			if r.Cell == "pairs1000x64" {
 				r.Seconds = 2.8
@@ -69,6 +74,7 @@ func TestCommand(t *testing.T) {
 		{"", absent},
 		{"", older},
 		{" --rounds 5 --measure 3s --idle 10s", made(t, longer, "", "")},
+		{" --warmup 1.5s --repeats 0 --threads 2", made(t, other, "", "")},
 		{" --quick", made(t, bench.QuickPlan(), quick, "")},
 		{" --quick --peers kassa,redis", made(t, bench.QuickPlan(), quick, "kassa,redis")},
 		{" --cells " + quick, made(t, usual, quick, "")},
@@ -77,11 +83,11 @@ func TestCommand(t *testing.T) {
 		{" --cells loops,1x1,7x7 --peers kassa,gonet --rounds 5 --measure 3s", made(t, longer, "1x1,7x7,loops", "kassa,gonet")},
 		{" --cells 10000x1 --rounds 5 --measure 3s", made(t, longer, "10000x1", "")},
 		{" --cells 64x16/crab --peers kassa,gnet-echo,gone", append(made(t, usual, "64x16/crab", ""),
-			bench.Result{Server: "gone", Cell: "64x16/crab", Round: 3, LoadSeconds: 2, Seconds: 2})},
+			bench.Result{Server: "gone", Cell: "64x16/crab", Round: 3, LoadSeconds: 2, Seconds: 2, GeneratorThreads: 1})},
 		{" --cells 1x1,64x1 --peers kassa,gone", renamed(made(t, usual, "1x1,64x1", "kassa,gonet"), "gonet", "gone")},
 	} {
 		var b strings.Builder
-		if err := report.Write(&b, test.results); err != nil {
+		if err := report.Write(&b, test.results, ""); err != nil {
 			t.Fatal(err)
 		}
 		if want := "\n- To measure the same: `bin/kassa bench" + test.want + "`\n"; !strings.Contains(b.String(), want) {

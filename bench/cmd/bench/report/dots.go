@@ -28,7 +28,7 @@ type block struct {
 
 type row struct{ name, server string }
 
-// column is one axis, and what stands on it in each row. Columns of the same label have the same axis.
+// column is one axis, and what stands on it in each row. Columns of the same label have the same axis, of the same length.
 type column struct {
 	title, subtitle string
 	label           string
@@ -121,7 +121,7 @@ func (c *canvas) block(b *block) {
 	}
 	names := vg.Length(0)
 	for _, r := range b.rows {
-		names = max(names, wide(nameStyle(r.server, 12), r.name))
+		names = max(names, nameStyle(r.server, 12).Width(r.name))
 	}
 	names += 10
 	rows := vg.Length(len(b.rows)) * rowHeight
@@ -153,16 +153,15 @@ func (c *canvas) column(b *block, i int, in vg.Rectangle) {
 	c.FillText(bold(12), vg.Point{X: in.Min.X, Y: in.Max.Y + b.titleHeight() - 9}, col.title)
 	c.FillText(plain(11), vg.Point{X: in.Min.X, Y: in.Max.Y + 11}, col.subtitle)
 	words := vg.Length(0)
-	for r, e := range col.entries {
-		if e.words != "" {
-			words = max(words, wide(nameStyle(b.rows[r].server, 11), e.words)+8)
-		}
-	}
 	var values []float64
 	for j := range b.columns {
-		if b.columns[j].label == col.label {
-			for k := range b.columns[j].entries {
-				values = append(values, b.columns[j].entries[k].values()...)
+		if b.columns[j].label != col.label {
+			continue
+		}
+		for r, e := range b.columns[j].entries {
+			values = append(values, e.values()...)
+			if e.words != "" {
+				words = max(words, nameStyle(b.rows[r].server, 11).Width(e.words)+8)
 			}
 		}
 	}
@@ -172,15 +171,12 @@ func (c *canvas) column(b *block, i int, in vg.Rectangle) {
 	p.HideY()
 	p.Y.Min, p.Y.Max, p.Y.Padding = 0, float64(len(b.rows)), 0
 	plotted := draw.Crop(draw.Canvas{Canvas: c.Canvas.Canvas, Rectangle: in}, 0, -words, 0, 0)
-	axis.set(&p.X, plotted.Max.X-plotted.Min.X, false)
+	axis.set(&p.X, plotted.Max.X-plotted.Min.X)
 	// The rows stand where the names do, and the axis below them.
 	plotted.Min.Y = in.Min.Y + axisHeight - (p.DataCanvas(plotted).Min.Y - plotted.Min.Y)
 	p.Add(&dots{b: b, col: col, axis: &axis})
 	p.Draw(plotted)
-	// An axis that is that of the column before has its label there.
-	if i == 0 || b.columns[i-1].label != col.label {
-		c.FillText(plain(11), vg.Point{X: in.Min.X, Y: in.Min.Y + 8}, axis.label)
-	}
+	c.FillText(plain(11), vg.Point{X: in.Min.X, Y: in.Min.Y + 8}, axis.label)
 	for r, e := range col.entries {
 		if e.words != "" {
 			style := nameStyle(b.rows[r].server, 11)

@@ -44,9 +44,6 @@ func textStyle(size vg.Length, weight xfont.Weight, c color.Color) text.Style {
 	return text.Style{Color: c, Font: f, XAlign: text.XLeft, YAlign: text.YCenter, Handler: plot.DefaultTextHandler}
 }
 
-// wide is how wide a text may get: where the fonts are others than those it was measured with, it is wider.
-func wide(s text.Style, t string) vg.Length { return s.Width(t) * 1.12 }
-
 // nameStyle is that of a server's name, or of a figure beside it.
 func nameStyle(server string, size vg.Length) text.Style {
 	if server == bench.Subject {
@@ -62,13 +59,28 @@ func nameStyle(server string, size vg.Length) text.Style {
 // canvas is one chart while it is drawn, from top to bottom.
 type canvas struct {
 	draw.Canvas
-	svg *vgsvg.Canvas
+	svg *measuredSVG
 	top vg.Length // what is below it is free
+}
+
+// measuredSVG notes how wide each text is, as its font was measured, so that it can be made to be: whoever looks at it may have
+// another font.
+type measuredSVG struct {
+	*vgsvg.Canvas
+	widths []vg.Length
+}
+
+// FillString is of vg.Canvas.
+func (m *measuredSVG) FillString(f font.Face, at vg.Point, s string) {
+	if s != "" {
+		m.widths = append(m.widths, f.Width(s))
+		m.Canvas.FillString(f, at, s)
+	}
 }
 
 // newCanvas begins a chart with its title and a line below it.
 func newCanvas(height vg.Length, title, subtitle string) *canvas {
-	svg := vgsvg.New(chartWidth, height)
+	svg := &measuredSVG{Canvas: vgsvg.New(chartWidth, height)}
 	c := &canvas{Canvas: draw.New(svg), svg: svg}
 	c.SetColor(color.White)
 	c.Fill(c.Rectangle.Path())
@@ -95,10 +107,19 @@ func (c *canvas) finish(title, reading string) []byte {
 	if head < 0 || body < 0 {
 		panic("report: an SVG without its beginning")
 	}
-	// Arial and its like are as wide as the font that was measured.
+	// Arial and its like look as the font that was measured.
 	s = strings.ReplaceAll(s[body+1:], "font-family:Liberation Sans;",
 		"font-family:'Liberation Sans',Arial,Helvetica,sans-serif;")
-	return []byte(head2 + s)
+	const tag = "<text "
+	whole := strings.Builder{}
+	whole.WriteString(head2)
+	for i, part := range strings.Split(s, tag) {
+		if i > 0 {
+			fmt.Fprintf(&whole, tag+`textLength="%.2f" lengthAdjust="spacingAndGlyphs" `, c.svg.widths[i-1])
+		}
+		whole.WriteString(part)
+	}
+	return []byte(whole.String())
 }
 
 // key draws a legend line: a glyph, and what it means.
@@ -108,7 +129,7 @@ func (c *canvas) key(keys []glyphKey) {
 	for _, k := range keys {
 		c.DrawGlyph(k.style, vg.Point{X: x, Y: c.top})
 		c.FillText(plain(12), vg.Point{X: x + 9, Y: c.top}, k.text)
-		x += 9 + wide(plain(12), k.text) + 16
+		x += 9 + plain(12).Width(k.text) + 16
 	}
 	c.top += 4 - keyHeight
 }
@@ -152,33 +173,28 @@ func newScale(label string, values []float64, format func(float64) string) scale
 	return s
 }
 
-// ticks returns marks whose labels do not touch each other on an axis of that length. Those without a label are minor.
-func (s *scale) ticks(length vg.Length, style text.Style, upright bool) []plot.Tick {
+// labelled returns marks whose labels do not touch each other on an axis of that length.
+func (s *scale) labelled(length vg.Length, style text.Style, upright bool) []float64 {
 	space := func(v float64) vg.Length {
 		if upright {
 			return style.Height("0") * 1.6
 		}
-		return wide(style, s.format(v)) + 10
+		return style.Width(s.format(v)) + 12
 	}
 	fits := func(at []float64) bool {
-		end, used := math.Inf(-1), 0
+		end := math.Inf(-1)
 		for _, v := range at {
-			if v < s.lo || v > s.hi {
-				continue
-			}
 			middle, half := float64(length)*s.normal(v), float64(space(v))/2
 			if middle-half < end {
 				return false
 			}
 			end = middle + half
-			used++
 		}
-		return used > 0
+		return len(at) > 0
 	}
-	labelled, minor := s.linear(), []float64(nil)
+	choices := s.linear()
 	if s.log {
-		minor = decades(s.lo, s.hi, 1, 2, 3, 4, 5, 6, 7, 8, 9)
-		labelled = [][]float64{decades(s.lo, s.hi, 1, 1.5, 2, 3, 4, 6, 8), decades(s.lo, s.hi, 1, 2, 5),
+		choices = [][]float64{decades(s.lo, s.hi, 1, 1.5, 2, 3, 4, 6, 8), decades(s.lo, s.hi, 1, 2, 5),
 			decades(s.lo, s.hi, 1, 3), decades(s.lo, s.hi, 1)}
 		for every := 2.0; every < 8; every++ {
 			var some []float64
@@ -187,19 +203,25 @@ func (s *scale) ticks(length vg.Length, style text.Style, upright bool) []plot.T
 					some = append(some, v)
 				}
 			}
-			labelled = append(labelled, some)
+			choices = append(choices, some)
 		}
 	}
+	if i := slices.IndexFunc(choices, fits); i >= 0 {
+		return choices[i]
+	}
+	return nil
+}
+
+// ticks returns the marks of an axis of that length. Those without a label are minor.
+func (s *scale) ticks(length vg.Length, style text.Style) []plot.Tick {
 	var ticks []plot.Tick
-	for _, at := range labelled {
-		if fits(at) {
-			for _, v := range at {
-				ticks = append(ticks, plot.Tick{Value: v, Label: s.format(v)})
-			}
-			break
-		}
+	for _, v := range s.labelled(length, style, false) {
+		ticks = append(ticks, plot.Tick{Value: v, Label: s.format(v)})
 	}
-	for _, v := range minor {
+	if !s.log {
+		return ticks
+	}
+	for _, v := range decades(s.lo, s.hi, 1, 2, 3, 4, 5, 6, 7, 8, 9) {
 		if !slices.ContainsFunc(ticks, func(t plot.Tick) bool { return math.Abs(t.Value-v) < v/1e6 }) {
 			ticks = append(ticks, plot.Tick{Value: v})
 		}
@@ -245,12 +267,12 @@ func (s *scale) normalizer() plot.Normalizer {
 }
 
 // set makes an axis of gonum's as the scale says, but for its label, for which gonum leaves room as if all axes were linear.
-func (s *scale) set(axis *plot.Axis, length vg.Length, upright bool) {
+func (s *scale) set(axis *plot.Axis, length vg.Length) {
 	axis.Min, axis.Max, axis.Scale = s.lo, s.hi, s.normalizer()
 	axis.Tick.Label.Font, axis.Tick.Label.Color = plain(11).Font, grey
 	axis.Tick.Length, axis.Tick.LineStyle.Color, axis.LineStyle.Color = 5, grey, grey
 	axis.Padding = 0
-	axis.Tick.Marker = plot.ConstantTicks(s.ticks(length, axis.Tick.Label, upright))
+	axis.Tick.Marker = plot.ConstantTicks(s.ticks(length, axis.Tick.Label))
 }
 
 // duration writes so many microseconds.

@@ -18,7 +18,8 @@ var (
 
 	requestServers = []string{"kassa", "gnet-echo", "gonet", "gonet-workers", "node", "nethttp", "fasthttp", "grpc", "nats",
 		"gearmand", "redis-lists"}
-	pairServers = []string{"kassa", "postgres", "postgres-batch", "redis", "etcd"}
+	jobberServers = []string{"kassa", "gonet-workers", "node", "nats"}
+	pairServers   = []string{"kassa", "postgres", "postgres-batch", "redis", "etcd"}
 )
 
 // invented are results as of all servers in all cells, three rounds each, that spread by a few percent.
@@ -36,12 +37,16 @@ func invented(seed uint64) []bench.Result {
 				perSecond := 1.2e6 / cost / (1 + 10/float64(max(c.InFlight, 1)))
 				p50 := 20 * cost * (1 + float64(c.Conns)/3000)
 				p99 := p50 * (2 + random.Float64())
+				if c.Work == bench.WorkSleep {
+					perSecond, cost = 3000/math.Sqrt(cost), 50*cost
+				}
 				all = append(all, bench.Result{
 					Server: server, Version: "v1." + fmt.Sprint(len(server)), Cell: cell, Round: round + 1, Conns: c.Conns,
 					Requests: int64(perSecond * 5), Seconds: 5, CPUSeconds: 5,
 					CPUSecondsPerMillion: cost + 10/float64(max(c.InFlight, 1)),
 					P50Us:                p50, P99Us: p99, P999Us: p99 * 3, MaxUs: p99 * 40,
 					RSSStartBytes: 8e6, RSSBytes: int64(8e6 + 900*cost*float64(c.Conns)), RSSBytesPerConn: 900 * cost,
+					WarmUpSeconds: 0.2, GeneratorThreads: min(c.Conns, 2), RepeatsMax: 3, Repeats: max(0, 1-len(all)),
 					GeneratorCPUSeconds: 2, OthersCores: 0.02, Disturbed: random.IntN(50) == 0,
 					GeneratorBound: server == "gnet-echo" && c.InFlight == 16,
 					Machine:        bench.Machine{CPU: "A processor", Cores: 2, MemoryBytes: 16e9, Kernel: "6.1"}, Go: "go1.26",
@@ -60,6 +65,9 @@ func invented(seed uint64) []bench.Result {
 		"64x16/binary/16384",
 		"64x16/loops=1", "64x16/loops=2", "64x16/loops=4", "1000x1/loops=1", "1000x1/loops=2", "1000x1/loops=4"} {
 		add(cell, requestServers[:2], requestCosts)
+	}
+	for _, cell := range []string{"64x1/work=sleep", "64x1/work=cpu"} {
+		add(cell, jobberServers, requestCosts)
 	}
 	for _, cell := range []string{"pairs64x1", "pairs64x16", "pairs1000x64", "openpairs64"} {
 		add(cell, pairServers, pairCosts)

@@ -13,7 +13,8 @@ func writeMarkdown(out io.Writer, d *document, charts []Chart) error {
 	for _, machine := range d.Machines {
 		fmt.Fprintf(&b, "- %s\n", machine)
 	}
-	fmt.Fprintf(&b, "- Servers: %s\n- %s\n- To measure the same: `%s`\n", strings.Join(d.Servers, ", "), d.Measured, d.Command)
+	fmt.Fprintf(&b, "- Servers: %s\n- %s\n- A run: %s\n- To measure the same: `%s`\n", strings.Join(d.Servers, ", "), d.Measured,
+		d.Run, d.Command)
 	for _, skipped := range d.Skipped {
 		fmt.Fprintf(&b, "- Not measured: %s\n", skipped)
 	}

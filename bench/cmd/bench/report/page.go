@@ -33,9 +33,9 @@ var together = regexp.MustCompile(`\([\d.]+ to [\d.]+\)|[≤≥±] [\d.]+( (µs|
 
 func unbroken(s string) string { return strings.ReplaceAll(s, " ", "\u00a0") }
 
-// WritePage draws a page in HTML, which needs nothing beside itself.
-func WritePage(out io.Writer, results []bench.Result) error {
-	return writePage(out, newDocument(results), Charts(results))
+// WritePage draws a page in HTML, which needs nothing beside itself; drawn as of Write.
+func WritePage(out io.Writer, results []bench.Result, drawn string) error {
+	return writePage(out, newDocument(results, drawn), Charts(results))
 }
 
 func writePage(out io.Writer, d *document, charts []Chart) error {
@@ -46,12 +46,12 @@ func writePage(out io.Writer, d *document, charts []Chart) error {
 }
 
 // WriteDir makes a directory, if it is not there, and draws into it: report.md, report.html, and the charts as they are
-// called. It returns the names of the files.
-func WriteDir(dir string, results []bench.Result) (names []string, err error) {
+// called. It returns the names of the files. drawn is as of Write.
+func WriteDir(dir string, results []bench.Result, drawn string) (names []string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
-	d, charts := newDocument(results), Charts(results)
+	d, charts := newDocument(results, drawn), Charts(results)
 	var markdown, html strings.Builder
 	if err := writeMarkdown(&markdown, d, charts); err != nil {
 		return nil, err

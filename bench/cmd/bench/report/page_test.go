@@ -22,15 +22,28 @@ func elements(t *testing.T, page string) map[string]int {
 		t.Fatal(err)
 	}
 	count := make(map[string]int)
+	ids := make(map[string]bool)
+	var links []string
 	for n := range root.Descendants() {
 		if n.Type != html.ElementNode {
 			continue
 		}
 		count[n.Data]++
 		for _, a := range n.Attr {
+			if a.Key == "id" {
+				ids["#"+a.Val] = true
+			}
+			if a.Key == "href" {
+				links = append(links, a.Val)
+			}
 			if (a.Key == "src" || a.Key == "href") && !strings.HasPrefix(a.Val, "#") || strings.Contains(a.Val, "url(") {
 				t.Errorf("<%s %s=%q> is not in the page", n.Data, a.Key, a.Val)
 			}
+		}
+	}
+	for _, link := range links {
+		if !ids[link] {
+			t.Errorf("a link to %s, which is not there", link)
 		}
 	}
 	if n := count["script"] + count["link"] + count["img"]; n > 0 {
@@ -45,12 +58,12 @@ func TestPage(t *testing.T) {
 	broken := &results[0]
 	broken.Errors, broken.Faults = 2, []string{`connection 4: <b>refused</b> & "gone"`}
 	var b strings.Builder
-	if err := report.WritePage(&b, results); err != nil {
+	if err := report.WritePage(&b, results, ""); err != nil {
 		t.Fatal(err)
 	}
 	page := b.String()
 	count := elements(t, page)
-	if count["svg"] != 9 || count["figcaption"] != 9 || count["table"] != 3 {
+	if count["svg"] != 10 || count["figcaption"] != 10 || count["table"] != 3 {
 		t.Errorf("%d charts, %d captions, %d tables", count["svg"], count["figcaption"], count["table"])
 	}
 	if rows := count["tr"]; rows < 28+14*11 {
@@ -58,8 +71,10 @@ func TestPage(t *testing.T) {
 	}
 	for _, want := range []string{
 		"A processor x 2", "Linux 6.1", "go1.26", "kassa 0123456789ab", "2026-11-22", "gonet-workers v1.13", "--cells 1x1,64x1",
-		",redis,etcd,rabbitmq --measure 5s<", "rabbitmq: it is not installed",
-		"connection 4: &lt;b&gt;refused", "invented.jsonl: ", "<strong>miss</strong>", "prefers-color-scheme: dark",
+		",redis,etcd,rabbitmq --measure 5s --warmup 200ms --repeats 3 --threads 2<", "rabbitmq: it is not installed",
+		`href="#errors"`, `href="#targets"`, `href="#charts"`, `href="#cells"`, `href="#failed"`,
+		"200ms of warm-up, then 5s of load that is measured; idle connections: 5s of silence; 2 generator threads; made again up to 3 times when others used the machine, as 1 were",
+		"connection 4: &lt;b&gt;refused", "names the lines of invented.jsonl.", "<strong>miss</strong>", "prefers-color-scheme: dark",
 		"@media print",
 	} {
 		if !strings.Contains(page, want) {
@@ -111,12 +126,11 @@ func TestReadAndDraw(t *testing.T) {
 		t.Errorf("%d results, warnings %q", len(results), warnings)
 	}
 	var b strings.Builder
-	if err := report.Write(&b, results); err != nil {
+	if err := report.Write(&b, results, ""); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"| 64x16 | CPU a million requests, s | 1.00 (1.00 to 1.00) | gnet-echo 0.500 | 2.00 | ≤ 2.2x | ≤ 1.6x | hit | a.jsonl: 1, 2; cut.jsonl: 1 |",
-		"bench report a.jsonl cut.jsonl --out DIR",
+		"| hit | 64x16 | CPU a million requests, s | 1.00 (1.00 to 1.00) | gnet-echo 0.500 | 2.00 | ≤ 2.2x | ≤ 1.6x | a.jsonl: 1, 2; cut.jsonl: 1 |",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
@@ -133,7 +147,7 @@ func TestReadAndDraw(t *testing.T) {
 	}
 
 	out := filepath.Join(dir, "new", "report")
-	files, err := report.WriteDir(out, results)
+	files, err := report.WriteDir(out, results, "draw it again")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,6 +162,9 @@ func TestReadAndDraw(t *testing.T) {
 		if strings.HasSuffix(file, ".md") && !strings.Contains(string(text), "](throughput.svg)") {
 			t.Errorf("report.md shows no chart:\n%s", text)
 		}
+		if !strings.HasSuffix(file, ".svg") && !strings.Contains(string(text), "draw it again") {
+			t.Errorf("%s does not say how to draw it", file)
+		}
 	}
 }
 
@@ -158,7 +175,7 @@ func TestAllFailed(t *testing.T) {
 		results[i].Failure = "bench: it did not start"
 	}
 	var page, tables strings.Builder
-	if err := errors.Join(report.WritePage(&page, results), report.Write(&tables, results)); err != nil {
+	if err := errors.Join(report.WritePage(&page, results, ""), report.Write(&tables, results, "")); err != nil {
 		t.Fatal(err)
 	}
 	elements(t, page.String())

@@ -48,7 +48,7 @@ func readFile(name string) ([]bench.Result, error) {
 	return results, err
 }
 
-// sources names the lines that some results stand in: "2026-11-21.jsonl: 1, 4, 7".
+// sources names the lines that some results stand in: "2026-11-21.jsonl: 1, 4, 7", or of results without a file "1, 4, 7".
 func sources(some []bench.Result) string {
 	var files []string
 	lines := make(map[string][]int)
@@ -70,7 +70,11 @@ func sources(some []bench.Result) string {
 		for _, line := range lines[file] {
 			numbers = append(numbers, strconv.Itoa(line))
 		}
-		all = append(all, file+": "+strings.Join(numbers, ", "))
+		in := strings.Join(numbers, ", ")
+		if file != "" {
+			in = file + ": " + in
+		}
+		all = append(all, in)
 	}
 	if len(all) == 0 {
 		return "–"

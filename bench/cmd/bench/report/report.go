@@ -16,8 +16,9 @@ type document struct {
 	Servers  []string // with their versions
 	Skipped  []string // servers that were not measured, and why
 	Measured string   // how much, in words
+	Run      string   // how a run was made, in words
 	Command  string   // that measures the same
-	Drawn    string   // the command that draws this again; "": the results are not from files
+	Drawn    string   // the command that draws this again; "": there is none
 	Errors   table    // of the suite itself
 	Targets  table
 	Cells    table
@@ -40,16 +41,18 @@ type table struct {
 
 func (t *table) add(row ...string) { t.Rows = append(t.Rows, row) }
 
-// Write draws the tables of some results, in Markdown: the targets first, then all cells.
-func Write(out io.Writer, results []bench.Result) error {
-	return writeMarkdown(out, newDocument(results), nil)
+// Write draws the tables of some results, in Markdown: the targets first, then all cells. drawn is the command that does it
+// again; "": there is none.
+func Write(out io.Writer, results []bench.Result, drawn string) error {
+	return writeMarkdown(out, newDocument(results, drawn), nil)
 }
 
-func newDocument(results []bench.Result) *document {
+func newDocument(results []bench.Result, drawn string) *document {
 	all := results
 	results = measuredOnly(results)
-	d := &document{Errors: errorTable(results), Targets: targetTable(results), Cells: cellTable(results),
-		Troubles: troubles(results), Command: command(all)}
+	file := onlyFile(results)
+	d := &document{Errors: errorTable(results), Targets: targetTable(results, file), Cells: cellTable(results, file),
+		Troubles: troubles(results), Command: command(all), Drawn: drawn}
 	d.head(results)
 	for i := range all {
 		if all[i].Skipped != "" {
@@ -67,28 +70,74 @@ func measuredOnly(results []bench.Result) []bench.Result {
 	return slices.DeleteFunc(slices.Clone(results), func(r bench.Result) bool { return r.Skipped != "" })
 }
 
+// onlyFile returns the name of the file that all results are from, and takes it out of them: it need not be said of each.
+// "": they are from several, or from none.
+func onlyFile(results []bench.Result) string {
+	var files []string
+	for i := range results {
+		note(&files, results[i].File)
+	}
+	if len(files) != 1 {
+		return ""
+	}
+	for i := range results {
+		results[i].File = ""
+	}
+	return files[0]
+}
+
+// sourceNote says what the last column of a table has.
+func sourceNote(file string) string {
+	return "The last column names the lines of " + cmp.Or(file, "the results") + "."
+}
+
 // head says what was measured on what, and how.
 func (d *document) head(results []bench.Result) {
-	var files, cells, servers []string
+	repeated := 0
+	var cells, servers []string
 	for i := range results {
 		r := &results[i]
 		note(&d.Machines, fmt.Sprintf("kassa %s, %s, GOMAXPROCS %d, %s x %d, %.0f GB, Linux %s, %s", r.Commit, r.Go,
 			r.GOMAXPROCS,
 			r.Machine.CPU, r.Machine.Cores, float64(r.Machine.MemoryBytes)/1e9, r.Machine.Kernel, r.Date.Format("2006-01-02")))
 		note(&d.Servers, strings.TrimSpace(r.Server+" "+r.Version))
-		note(&files, r.File)
 		note(&cells, r.Cell)
 		note(&servers, r.Server)
+		if r.Repeats > 0 {
+			repeated++
+		}
 	}
 	of := planOf(results)
 	d.Measured = fmt.Sprintf("%d runs: %d cells, %d servers in turn, up to %d rounds", len(results), len(cells), len(servers),
 		of.Rounds)
+	d.Run = runInWords(of, repeated)
+}
+
+// runInWords says how runs were made, of which so many were made again.
+func runInWords(of bench.Plan, repeated int) string {
+	var all []string
 	if of.Measure > 0 {
-		d.Measured += fmt.Sprintf(" of %v of load", of.Measure)
+		load := fmt.Sprintf("%v of load that is measured", of.Measure)
+		if of.WarmUp > 0 {
+			load = fmt.Sprintf("%v of warm-up, then %s", of.WarmUp, load)
+		}
+		all = append(all, load)
 	}
-	if len(files) > 0 {
-		d.Drawn = "bin/kassa bench report " + strings.Join(files, " ") + " --out DIR"
+	if of.Idle > 0 {
+		all = append(all, fmt.Sprintf("idle connections: %v of silence", of.Idle))
 	}
+	if of.Threads == 0 {
+		return strings.Join(append(all, "warm-up, generator threads and repeats are not in these results"), "; ")
+	}
+	threads := "1 generator thread"
+	if of.Threads > 1 {
+		threads = fmt.Sprintf("%d generator threads", of.Threads)
+	}
+	again := "not made again when others used the machine"
+	if of.RepeatsMax > 0 {
+		again = fmt.Sprintf("made again up to %d times when others used the machine, as %d were", of.RepeatsMax, repeated)
+	}
+	return strings.Join(append(all, threads, again), "; ")
 }
 
 // note adds a text to a list that does not have it.
@@ -125,12 +174,11 @@ it does not say, so the client picks one. A restart is timed from the start of t
 or after SIGKILL under load.`
 
 // targetTable sets each target beside what was measured.
-func targetTable(results []bench.Result) table {
+func targetTable(results []bench.Result, file string) table {
 	table := table{
-		Title: "Targets",
-		Note: "Median of the rounds (lowest to highest); a ratio is that of two runs made in turn. The last column " +
-			"names the lines of the results.",
-		Header: []string{"cell", "figure", "kassa", "beside", "ratio", "target", "goal", "", "lines"},
+		Title:  "Targets",
+		Note:   "Median of the rounds (lowest to highest); a ratio is that of two runs made in turn. " + sourceNote(file),
+		Header: []string{"verdict", "cell", "figure", "kassa", "beside", "ratio", "target", "goal", "lines"},
 	}
 	for _, t := range Targets() {
 		goal := ""
@@ -138,8 +186,8 @@ func targetTable(results []bench.Result) table {
 			goal = t.bound(t.Goal)
 		}
 		m := measure(results, t)
-		table.add(t.Cell, fmt.Sprintf("%s, %s", t.Metric, metrics[t.Metric].unit), m.own, m.beside, m.ratio, t.bound(t.Bound),
-			goal, m.verdict, m.sources)
+		table.add(m.verdict, t.Cell, fmt.Sprintf("%s, %s", t.Metric, metrics[t.Metric].unit), m.own, m.beside, m.ratio,
+			t.bound(t.Bound), goal, m.sources)
 	}
 	return table
 }
@@ -240,12 +288,12 @@ func figures(some []bench.Result, of func(*bench.Result) float64) []float64 {
 }
 
 // cellTable lists the medians of all that was measured.
-func cellTable(results []bench.Result) table {
+func cellTable(results []bench.Result, file string) table {
 	table := table{
 		Title: "Cells",
 		Note: "Medians. The generator's CPU and that of others are in cores; a run is disturbed when others used much, " +
 			"and bound by the generator when " +
-			"that had no more to give: the server might do more. The last column names the lines of the results.",
+			"that had no more to give: the server might do more. " + sourceNote(file),
 		Header: []string{"cell", "server", "krps", "CPU s a million", "p50 µs", "p99 µs", "p99.9 µs", "max µs", "RSS MB",
 			"B a connection", "MB on disk", "s",
 			"generator", "others", "runs", "lines"},
@@ -333,7 +381,7 @@ func troubles(results []bench.Result) []trouble {
 			run := fmt.Sprintf("%s, %s, round %d: %d errors. %s", r.Cell, r.Server, r.Round, r.Errors,
 				strings.TrimSpace(r.Failure))
 			if r.Line > 0 {
-				run = strings.TrimSpace(run) + fmt.Sprintf(" (%s: %d)", r.File, r.Line)
+				run = strings.TrimSpace(run) + " (line " + sources(results[i:i+1]) + ")"
 			}
 			all = append(all, trouble{Run: run, Faults: r.Faults})
 		}
