@@ -73,5 +73,9 @@ func findProgram(ctx context.Context, name, debian string) (path, version string
 }
 
 func (p *brokerPeer) Start(ctx context.Context, c Cell) (*Server, error) {
-	return StartServer(ctx, p.binary, append(p.args(c), p.program)...)
+	s, err := StartServer(ctx, p.binary, append(p.args(c), p.program)...)
+	if err == nil {
+		s.broker = true
+	}
+	return s, err
 }

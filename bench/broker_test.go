@@ -29,6 +29,8 @@ func TestBrokers(t *testing.T) {
 		switch {
 		case !r.OK():
 			t.Errorf("%s %s: %s %v", r.Cell, r.Server, r.Failure, r.Faults)
+		case !idle && (r.BrokerCPUSeconds <= 0 || r.BrokerCPUSeconds >= r.CPUSeconds):
+			t.Errorf("%s %s: of %v s of CPU the broker took %v", r.Cell, r.Server, r.CPUSeconds, r.BrokerCPUSeconds)
 		case r.Requests <= 0 && !idle || r.RSSBytes < 1<<20 || r.Version == "":
 			t.Errorf("%s %s: implausible: %+v", r.Cell, r.Server, r)
 		case strings.HasSuffix(r.Cell, "sleep") && float64(r.Requests) > 4*1100*r.Seconds:

@@ -32,8 +32,9 @@ type Result struct {
 	Repeats          int     `json:"repeats,omitempty"`
 	RepeatsMax       int     `json:"repeatsMax,omitempty"`
 
-	// Of the server, in Seconds.
+	// Of the server, in Seconds; of it what a broker took, where the rest is its worker's.
 	CPUSeconds           float64 `json:"cpuSeconds"`
+	BrokerCPUSeconds     float64 `json:"brokerCpuSeconds,omitempty"`
 	CPUSecondsPerMillion float64 `json:"cpuSecondsPerMillion"`
 
 	// Latencies, as load.Report says.

@@ -189,6 +189,9 @@ func (m *measurement) observe(do func() error) error {
 	}
 	r := m.result
 	r.CPUSeconds = (to.server - from.server).Seconds()
+	if m.server.broker {
+		r.BrokerCPUSeconds = (to.childrens - from.childrens).Seconds()
+	}
 	r.GeneratorCPUSeconds = (to.generator - from.generator).Seconds()
 	r.OthersCores = othersCores(from, to)
 	if r.RSSBytes, err = serverMemory(m.server.PID); err != nil {

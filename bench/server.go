@@ -18,6 +18,8 @@ type Server struct {
 	Addr string // HOST:PORT
 	PID  int
 
+	broker bool // it has a child that speaks to the clients, and works itself
+
 	command *exec.Cmd
 	cancel  context.CancelFunc
 	output  *tail

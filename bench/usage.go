@@ -58,26 +58,24 @@ func KillChildren() {
 	}
 }
 
-// serverCPU returns the CPU time of a server with its children, also of those that have ended.
-func serverCPU(pid int) (time.Duration, error) {
-	sum, err := processCPU(pid)
-	if err != nil {
-		return 0, err
+// serverCPU returns the CPU time of a server, and that of its children, also of those that have ended.
+func serverCPU(pid int) (own, childrens time.Duration, err error) {
+	if own, err = processCPU(pid); err != nil {
+		return 0, 0, err
 	}
-	ended, err := endedChildrenCPU(pid)
-	if err != nil {
-		return 0, err
+	if childrens, err = endedChildrenCPU(pid); err != nil {
+		return 0, 0, err
 	}
 	pids, err := children(pid)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	for _, child := range pids {
 		if d, err := processCPU(child); err == nil { // else it has ended meanwhile
-			sum += d
+			childrens += d
 		}
 	}
-	return sum + ended, nil
+	return own, childrens, nil
 }
 
 // endedChildrenCPU returns the CPU time of those children of a process that have ended, in ticks.
@@ -157,6 +155,7 @@ func othersCPU(but []int) (map[int]usage, error) {
 type moment struct {
 	at                time.Time
 	server, generator time.Duration
+	childrens         time.Duration // of the server, which has that of its children, too
 	others            map[int]usage // by process
 	stolen            time.Duration
 }
@@ -164,7 +163,8 @@ type moment struct {
 func readClocks(server, generator int) (moment, error) {
 	m := moment{at: time.Now()}
 	var errs [5]error
-	m.server, errs[0] = serverCPU(server)
+	m.server, m.childrens, errs[0] = serverCPU(server)
+	m.server += m.childrens
 	m.generator, errs[1] = processCPU(generator)
 	workers, err := children(server)
 	errs[2] = err
