@@ -3,6 +3,8 @@ package codec_test
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -147,13 +149,18 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	for _, p := range hotPaths(t) {
+		most := 0.
+		decodedBySonic := strings.HasSuffix(p.name, "/decode reply") || strings.HasPrefix(p.name, "binary/") && strings.Contains(p.name, "/decode ")
+		if decodedBySonic && (runtime.GOARCH != "amd64" || os.Getenv("SONIC_USE_OPTDEC") == "1") {
+			most = 4 // its decoder for other architectures makes some of what it works in anew
+		}
 		n := testing.AllocsPerRun(100, func() {
 			if err := p.op(); err != nil {
 				t.Fatal(err)
 			}
 		})
-		if n != 0 {
-			t.Errorf("%s: %v allocations", p.name, n)
+		if n > most {
+			t.Errorf("%s: %v allocations, want %v at most", p.name, n, most)
 		}
 	}
 }

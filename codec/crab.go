@@ -96,6 +96,7 @@ func decodeCrabRequest(frame []byte, f *Frame) error {
 	if bad {
 		// Once more, past the names nobody knows: the index may stand behind them.
 		_ = s.decode(frame, fields, strict)
+		fields.find(frame)
 	}
 	var r fieldReader
 	var isString bool

@@ -102,7 +102,7 @@ func TestCrabBadFrame(t *testing.T) {
 		{"two objects", `{"type":"a","queryIndex":7}{"type":"a","queryIndex":8}`, "7",
 			`{"type":"a","queryIndex":7}{"type":"a","queryIndex":8}`},
 		{"bad UTF-8", "{\"type\":\"\xff\",\"queryIndex\":7}", "7", "{\"type\":\"\uFFFD\",\"queryIndex\":7}"},
-		{"a control character", "{\"type\":\"a\x01\",\"queryIndex\":7}", "0", "{\"type\":\"a\x01\",\"queryIndex\":7}"},
+		{"a control character", "{\"type\":\"a\x01\",\"queryIndex\":7}", "7", "{\"type\":\"a\x01\",\"queryIndex\":7}"},
 		{"long", `{"type":"` + strings.Repeat("ж", 600), "0", `{"type":"` + strings.Repeat("ж", 507) + "…"},
 		{"deep", deep(1_000_000), "0", strings.Repeat("[", 1024) + "…"},
 	} {

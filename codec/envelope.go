@@ -112,6 +112,21 @@ func (s *jsonScratch) decode(text []byte, v any, options decoder.Options) error 
 	return err
 }
 
+// find looks for what says which request a bad line was, where decode has not come to it: sonic's decoder for other
+// architectures than amd64 looks for the end of an object first.
+func (fields *requestFields) find(line []byte) {
+	for name, field := range map[string]*raw{"type": &fields.Type, "queryIndex": &fields.QueryIndex} {
+		if *field != nil {
+			continue
+		}
+		if node, err := sonic.GetFromString(view(line), name); err == nil {
+			if text, err := node.Raw(); err == nil {
+				*field = raw(text)
+			}
+		}
+	}
+}
+
 // decodeLine is decode for a whole frame, which must be an object.
 func (s *jsonScratch) decodeLine(line []byte, v any) error {
 	err := s.decode(line, v, strict)

@@ -58,6 +58,9 @@ func decodeJSONRequest(frame []byte, f *Frame) error {
 	s := f.jsonScratch()
 	fields := &s.request
 	r := fieldReader{err: s.decodeLine(frame, fields)}
+	if r.err != nil {
+		fields.find(frame)
+	}
 	f.Type = r.typeName(fields.Type)
 	r.options(f, fields)
 	if fields.QueryIndex != nil || !f.OneWay {

@@ -160,7 +160,7 @@ func TestJSONRefusedRequestKeepsWhatCouldBeRead(t *testing.T) {
 		{`{"queryIndex":7}`, "index 7"},
 		{`{"type":"a","queryIndex":-7}`, "type a"},
 		{`{"type":"a","queryIndex":7,"key":0,"oneWay":true}`, "type a index 7 one-way"},
-		{`{"payload":01,"type":"a","queryIndex":7}`, ""},
+		{`{"payload":01,"type":"a","queryIndex":7}`, "type a index 7"},
 		{`hello`, ""},
 	} {
 		f := used()
