@@ -179,6 +179,16 @@ func (ev *keyForgotten) apply(m *Machine) error {
 
 func (ev *keyForgotten) describe(e *Event) { e.Type, e.Client = "key.forgotten", ev.client }
 
+// granted returns the grant that the outcome is; 0: it is none, or not known yet.
+func (k *keyed) granted() uint64 {
+	if k.wait != 0 {
+		return 0
+	}
+	var r Reply
+	r.get(&dec{p: k.reply})
+	return r.Grant
+}
+
 // put appends what of a reply is the same when it is given again.
 func (r *Reply) put(e *enc) {
 	var failure Error

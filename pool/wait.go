@@ -408,17 +408,33 @@ func (m *Machine) giveUp(w *wait, err *Error) {
 	}
 }
 
-// CancelWait ends a wait whose client wants no answer any more.
-type CancelWait struct{ Wait uint64 }
+// CancelWait ends a wait whose client wants no answer any more. What it has been granted meanwhile, which nobody was told
+// of, comes back, and its key is free: else who asks again under it would be told of what is somebody else's by then.
+type CancelWait struct {
+	Wait        uint64
+	Client, Key string // of its request; an empty Key: none
+}
 
 func (c *CancelWait) decide(m *Machine, r *Reply) {
-	w := m.waits[c.Wait]
-	if w == nil {
+	w, g := m.waits[c.Wait], m.grants[c.Wait]
+	switch {
+	case w != nil:
+		m.giveUp(w, &Error{Cancelled, "the wait was taken back"})
+		m.serveBehind(w)
+	case g == nil || g.token == g.id: // it never was a wait
 		r.fail(NotFound, "there is no wait %d", c.Wait)
-		return
+	default:
+		parts, err := g.choose(m.scratch.chosen[:0], nil, "released", g.temporary)
+		if m.scratch.chosen = parts; err != nil {
+			r.Err = err
+			return
+		}
+		name := keyName{c.Client, c.Key}
+		if k := m.keys[name]; k != nil && k.granted() == g.id {
+			m.emit(&keyForgotten{name})
+		}
+		m.release(g, parts, Clean, Returned)
 	}
-	m.giveUp(w, &Error{Cancelled, "the wait was taken back"})
-	m.serveBehind(w)
 }
 
 // waitMoved gives a wait to another session of the same client.

@@ -23,10 +23,10 @@ type acker struct {
 
 // parked are the jobs that wait for the outcome of one wait: one, unless its key was used again.
 type parked struct {
-	jobs  []*dispatch.Parked
-	kind  opKind
-	verb  *Verb
-	keyed bool
+	jobs   []*dispatch.Parked
+	kind   opKind
+	verb   *Verb
+	cancel pool.CancelWait // gives it up
 
 	mu       sync.Mutex
 	live     int            // jobs that have not ended
@@ -136,7 +136,11 @@ func (a *acker) park(o *op) {
 	wait := o.reply.Waiting
 	w := a.waits[wait]
 	if w == nil {
-		w = &parked{kind: o.kind, verb: o.verb, keyed: o.job.Key() != nil}
+		w = &parked{kind: o.kind, verb: o.verb, cancel: pool.CancelWait{Wait: wait}}
+		if c, ok := o.cmd.(*pool.Acquire); ok {
+			w.cancel.Client, w.cancel.Key = c.Client, c.Key
+		}
+		a.waits[wait] = w // until it is answered, whoever is there still
 	}
 	w.begin()
 	peer := o.job.Peer()
@@ -146,19 +150,17 @@ func (a *acker) park(o *op) {
 	}
 	p, err := a.answers.Park(o.job, func(cause error) {
 		if w.over(peer, gone(cause)) {
-			a.s.news.add(newsItem{cancel: wait})
+			a.s.news.add(newsItem{cancel: &w.cancel})
 		}
 	})
 	if err != nil {
 		a.answers.Fail(o.job, err)
 		if w.over(peer, gone(err)) {
-			a.waits[wait] = w // it may be served before it is taken back
-			a.s.news.add(newsItem{cancel: wait})
+			a.s.news.add(newsItem{cancel: &w.cancel})
 		}
 		return
 	}
 	w.jobs = append(w.jobs, p)
-	a.waits[wait] = w
 }
 
 // deliver answers a request that has waited.
@@ -166,24 +168,24 @@ func (a *acker) deliver(answer *pool.Answer) {
 	w := a.waits[answer.Wait]
 	delete(a.waits, answer.Wait)
 	r := &answer.Reply
-	delivered := false
+	peer := a.sessions[answer.Session] // that its client has now; nil: it said no hello, or is away
+	told, here := false, peer == nil
 	if w != nil {
 		for _, p := range w.jobs {
-			delivered = a.end(p, w, r) || delivered
+			if a.end(p, w, r) {
+				told, here = true, here || p.Job().Peer() == peer
+			}
 		}
 	}
-	if delivered || r.Err != nil {
+	if told && here || r.Err != nil || w != nil && w.isUnwanted() { // of that, pools has heard
 		return
 	}
-	switch {
-	case w != nil && (w.isUnwanted() || !w.keyed && a.sessions[answer.Session] == nil):
-		// Nobody knows of the lease, nor will.
-		a.s.news.add(newsItem{giveUp: &pool.Release{Grant: r.Grant, Token: r.Token}})
-	default:
-		if peer := a.sessions[answer.Session]; peer != nil {
-			a.buf = appendGrant(a.buf[:0], answer.Kind, r)
-			peer.Push(pushPrefix(answer.Kind)+"granted", a.buf)
-		}
+	if peer != nil { // the client has come back, and may not hear what is said over its old connection
+		a.buf = appendGrant(a.buf[:0], answer.Kind, r)
+		told = peer.Push(pushPrefix(answer.Kind)+"granted", a.buf) || told
+	}
+	if !told && w != nil && w.cancel.Key == "" { // nobody knows of it, nor will
+		a.s.news.add(newsItem{cancel: &w.cancel})
 	}
 }
 
