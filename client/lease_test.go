@@ -501,7 +501,7 @@ func TestLeaseTroubles(t *testing.T) {
 		t.Parallel()
 		codes := []codec.Code{codec.QueueFull, codec.StoreFull, codec.Draining, codec.Unavailable, codec.DeadlineExceeded}
 		s := newServer(t, cd, func(p *peer) {
-			fakeLease(p, 2*time.Second, func(r request, nth int) {
+			fakeLease(p, 6*time.Second, func(r request, nth int) {
 				switch {
 				case nth <= len(codes):
 					p.fail(r, codec.NewError(codes[nth-1], "not now"))

@@ -21,6 +21,8 @@ type keyed struct {
 	reply []byte // the outcome, as Reply.put appends it
 	until int64  // when it is forgotten; 0 while it waits
 	due   int32
+
+	repeats int // how often an Acquire was given again under it since the start
 }
 
 func (k *keyed) rec() *rec { return &k.record }

@@ -409,15 +409,21 @@ func (m *Machine) giveUp(w *wait, err *Error) {
 }
 
 // CancelWait ends a wait whose client wants no answer any more. What it has been granted meanwhile, which nobody was told
-// of, comes back, and its key is free: else who asks again under it would be told of what is somebody else's by then.
+// of, comes back, and its key is free: else who asks again under it would be told of what is somebody else's by then. Nothing
+// is done when it was asked for under its key more often than its clients knew.
 type CancelWait struct {
 	Wait        uint64
 	Client, Key string // of its request; an empty Key: none
+	Repeats     int    // how often it was asked for again, of which nothing is wanted any more
 }
 
 func (c *CancelWait) decide(m *Machine, r *Reply) {
-	w, g := m.waits[c.Wait], m.grants[c.Wait]
+	w, g, k := m.waits[c.Wait], m.grants[c.Wait], m.keys[keyName{c.Client, c.Key}]
+	if k != nil && k.wait != c.Wait && k.granted() != c.Wait {
+		k = nil // the next one's
+	}
 	switch {
+	case k != nil && k.repeats > c.Repeats:
 	case w != nil:
 		m.giveUp(w, &Error{Cancelled, "the wait was taken back"})
 		m.serveBehind(w)
@@ -429,9 +435,8 @@ func (c *CancelWait) decide(m *Machine, r *Reply) {
 			r.Err = err
 			return
 		}
-		name := keyName{c.Client, c.Key}
-		if k := m.keys[name]; k != nil && k.granted() == g.id {
-			m.emit(&keyForgotten{name})
+		if k != nil {
+			m.emit(&keyForgotten{k.keyName})
 		}
 		m.release(g, parts, Clean, Returned)
 	}

@@ -23,37 +23,43 @@ type acker struct {
 
 // parked are the jobs that wait for the outcome of one wait: one, unless its key was used again.
 type parked struct {
-	jobs   []*dispatch.Parked
-	kind   opKind
-	verb   *Verb
-	cancel pool.CancelWait // gives it up
+	jobs []*dispatch.Parked
+	kind opKind
+	verb *Verb
 
 	mu       sync.Mutex
-	live     int            // jobs that have not ended
-	leaver   *dispatch.Peer // that took one back, or whose deadline was over, since the last one came; nil: none
-	unwanted bool           // nobody waits for the outcome, nor may come back for it
+	cancel   pool.CancelWait // what ends it when nobody wants it any more
+	live     int             // jobs that have not ended
+	leaver   *dispatch.Peer  // that took one back, or whose deadline was over, since the last one came; nil: none
+	unwanted bool            // nobody waits for the outcome, nor may come back for it
 }
 
-// begin counts a job.
-func (w *parked) begin() {
+// begin counts a job, whose request may have been made before.
+func (w *parked) begin(repeated bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.live++
+	if repeated {
+		w.cancel.Repeats++
+	}
 	w.leaver, w.unwanted = nil, false
 }
 
-// over says that a job of peer has ended: with its connection, which its client may come back from, or otherwise. It reports
-// whether that makes the wait unwanted. Of a client that came back, the old connection may be missed only after the new one
-// has taken its job back.
-func (w *parked) over(peer *dispatch.Peer, gone bool) bool {
+// over says that a job of peer has ended: with its connection, which its client may come back from, or otherwise. It returns
+// what ends the wait if that makes it unwanted, else nil. Of a client that came back, the old connection may be missed only
+// after the new one has taken its job back.
+func (w *parked) over(peer *dispatch.Peer, gone bool) *pool.CancelWait {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.live--
 	if !gone {
 		w.leaver = peer
 	}
-	w.unwanted = w.live == 0 && w.leaver != nil && (!gone || w.leaver != peer)
-	return w.unwanted
+	if w.unwanted = w.live == 0 && w.leaver != nil && (!gone || w.leaver != peer); !w.unwanted {
+		return nil
+	}
+	cancel := w.cancel
+	return &cancel
 }
 
 func (w *parked) isUnwanted() bool {
@@ -142,21 +148,21 @@ func (a *acker) park(o *op) {
 		}
 		a.waits[wait] = w // until it is answered, whoever is there still
 	}
-	w.begin()
+	w.begin(o.reply.Repeated)
 	peer := o.job.Peer()
 	// Where it has gone, its session says what becomes of the wait.
 	gone := func(cause error) bool {
 		return errors.Is(cause, dispatch.ErrGone) || errors.Is(cause, dispatch.ErrDraining)
 	}
 	p, err := a.answers.Park(o.job, func(cause error) {
-		if w.over(peer, gone(cause)) {
-			a.s.news.add(newsItem{cancel: &w.cancel})
+		if cancel := w.over(peer, gone(cause)); cancel != nil {
+			a.s.news.add(newsItem{cancel: cancel})
 		}
 	})
 	if err != nil {
 		a.answers.Fail(o.job, err)
-		if w.over(peer, gone(err)) {
-			a.s.news.add(newsItem{cancel: &w.cancel})
+		if cancel := w.over(peer, gone(err)); cancel != nil {
+			a.s.news.add(newsItem{cancel: cancel})
 		}
 		return
 	}

@@ -72,6 +72,45 @@ func TestTakenBackAsGranted(t *testing.T) {
 	holder.comesFree("p")
 }
 
+// Who asks again under the key of a request that is being taken back has asked for it: whether it still waits, or was granted
+// meanwhile.
+func TestTakenBackAsAskedAgain(t *testing.T) {
+	for _, granted := range []bool{false, true} {
+		t.Run(fmt.Sprintf("granted %t", granted), func(t *testing.T) {
+			j := newSlow()
+			s := start(t, Config{Journal: j, Pools: []Pool{items("p", 1), items("q", 1)}})
+			holder, first, second := dial(t, s.addr), dial(t, s.addr), dial(t, s.addr)
+			l := holder.acquire("p", "")
+			wait := want("p", `,"waitMs":60000`)
+			index := first.send("lease.acquire", wait, `"key":"k"`)
+			holder.waiting("p", 1)
+			goOn := j.hold(t, &j.durable)
+			released := uint64(0)
+			if granted {
+				released = holder.send("lease.release", held(l))
+				within(t, "it is granted", j.appended, giveUp)
+			}
+			again := second.send("lease.acquire", wait, `"key":"k"`)
+			behind := second.send("item.set", `{"pool":"q","id":"1","attrs":1}`)
+			within(t, "it was asked for again", j.appended, giveUp)
+			cancelled(t, first, index)
+			first.call("ping", `null`).none(t)
+			goOn()
+			if granted {
+				holder.reply(released).none(t)
+				got := into[wire.Lease](t, second.reply(again))
+				second.reply(behind).none(t)
+				second.release(got)
+				return
+			}
+			second.reply(behind).none(t)
+			holder.waiting("p", 1)
+			holder.release(l)
+			second.release(into[wire.Lease](t, second.reply(again)))
+		})
+	}
+}
+
 // What a client waits for that has come back before the server has missed its old connection is told over the new one, too.
 func TestGrantedToWhoCameBack(t *testing.T) {
 	s := start(t, Config{Pools: []Pool{items("p", 1)}})
