@@ -174,8 +174,8 @@ func (cn *conn) answer(f *codec.Frame) error {
 	delete(cn.pending, f.Index)
 	cn.client.wakeWriterLocked()
 	if c == nil {
+		cn.client.lateReplies.Add(1) // before Stats can see that the request is not under way any more
 		cn.client.mu.Unlock()
-		cn.client.lateReplies.Add(1)
 		return nil
 	}
 	c.state = callFinished

@@ -215,24 +215,7 @@ func TestHoldUnknown(t *testing.T) {
 func TestHoldSessionGone(t *testing.T) {
 	s := newPoolServer(t, "", sales(serve.Config{GraceMs: -1}))
 	p := newProxy(t, s.addr)
-	ended := make(chan struct{}, 100)
-	admin := s.client(s.addr, client.Config{OnPush: func(client.Push) { ended <- struct{}{} }})
-	if err := admin.Request(testContext(t), "watch", wire.Watch{Types: []string{"session.ended"}}, nil); err != nil {
-		t.Fatal(err)
-	}
-	// Who comes back before the server has seen that the connection is lost has the session still, and is told the outcome.
-	p.mu.Lock()
-	p.before = func(n int) {
-		if n == 0 {
-			return
-		}
-		select {
-		case <-ended:
-		case <-t.Context().Done():
-		}
-	}
-	p.mu.Unlock()
-	c := s.client(p.addr, client.Config{})
+	c, admin := p.late(s), s.client(s.addr, client.Config{})
 	one := wire.SeatRef{ID: "floor", Qty: 1}
 	// lose calls do, and has the first answer to typ be lost.
 	lose := func(typ string, do func() error, codes ...error) {

@@ -176,9 +176,10 @@ func TestHoldTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := hold(t, other, seatsOf(20_000, "A1"))
-	if !isDone(h) {
-		t.Error("the next one has it")
+	if left := time.Until(h.ExpiresAt()); left > 0 {
+		t.Errorf("the next one has it, %v too early", left)
 	}
+	within(t, "its time is over", h.Done())
 	_, err := h.Confirm(testContext(t))
 	wants(t, err, client.ErrExpired)
 	if left := time.Until(extended.ExpiresAt()); left < 50*time.Minute || isDone(extended) {

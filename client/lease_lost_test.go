@@ -52,7 +52,7 @@ func TestLeaseLost(t *testing.T) {
 	}
 	lost(l, "the server says: taken")
 	awaitStats(t, other, allFree) // the other item is given back
-	l = acquire(t, c, withTTL(one(0), 300*time.Millisecond))
+	l = acquire(t, c, withTTL(one(0), 3*time.Second))
 	if err := other.Request(testContext(t), "lease.release", wire.Release{Lease: l.ID(), Token: l.Token()}, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestLeaseCutWhileWaiting(t *testing.T) {
 
 // A server that is stopped and started again on the same store knows leases and waits still.
 func TestLeaseRestart(t *testing.T) {
-	s := newPoolServer(t, t.TempDir(), serve.Config{Pools: []serve.Pool{items(2, pool.Spec{Name: "p", TTLMs: 2000})}})
+	s := newPoolServer(t, t.TempDir(), serve.Config{Pools: []serve.Pool{items(2, pool.Spec{Name: "p", TTLMs: 5000})}})
 	c := s.client(s.addr, client.Config{})
 	a, b := acquire(t, c, one(0)), acquire(t, c, one(0))
 	got := make(chan *client.Lease, 1)
@@ -225,14 +225,13 @@ func TestLeaseServerGone(t *testing.T) {
 func TestLeaseOutOfReach(t *testing.T) {
 	s := newPoolServer(t, "", serve.Config{Pools: []serve.Pool{items(1, pool.Spec{Name: "p"})}})
 	p := newProxy(t, s.addr)
-	c, admin := s.client(p.addr, client.Config{ConnectTimeMax: 500 * time.Millisecond}), s.client(s.addr, client.Config{})
+	c, admin := s.client(p.addr, client.Config{ConnectTimeMax: time.Second}), s.client(s.addr, client.Config{})
 	release(t, acquire(t, c, one(0)))
 	p.cut(true)
 	await(t, func() bool { return c.Stats().ConnsUp == 0 })
 	if _, err := c.Acquire(context.Background(), one(1)); !errors.Is(err, client.ErrNotSent) {
 		t.Error(err)
 	}
-	p.cut(false)
 	p.set(nil, func(line string) int {
 		if !strings.Contains(line, `"type":"lease.acquire"`) {
 			return len(line)
@@ -240,6 +239,8 @@ func TestLeaseOutOfReach(t *testing.T) {
 		go p.cut(true)
 		return 0
 	})
+	p.cut(false)
+	await(t, func() bool { return c.Stats().ConnsUp == 1 })
 	if _, err := c.Acquire(context.Background(), one(1)); !errors.Is(err, client.ErrUnknownOutcome) || errors.Is(err, client.ErrNotSent) {
 		t.Error(err)
 	}
@@ -258,7 +259,7 @@ func TestLeaseOutOfReach(t *testing.T) {
 func TestLeaseSessionGone(t *testing.T) {
 	s := newPoolServer(t, "", serve.Config{GraceMs: -1, Pools: []serve.Pool{items(2, pool.Spec{Name: "p"}), items(1, pool.Spec{Name: "q", TTLMs: 3_600_000, OnDisconnect: pool.ReleaseOnEnd})}})
 	p := newProxy(t, s.addr)
-	c, admin := s.client(p.addr, client.Config{}), s.client(s.addr, client.Config{})
+	c, admin := p.late(s), s.client(s.addr, client.Config{})
 	kept, ending := acquire(t, c, one(0)), acquire(t, c, wire.Acquire{Want: []wire.Want{{Pool: "q"}}})
 	other := acquire(t, admin, one(0))
 	got := make(chan error, 1)
@@ -291,6 +292,9 @@ func TestLeaseSessionGone(t *testing.T) {
 	}
 	within(t, "the cut", cut)
 	p.set(nil, nil)
+	p.mu.Lock()
+	p.before = nil // from here on the test waits itself
+	p.mu.Unlock()
 
 	// Who has left while it was cut off asks for nothing any more.
 	other = acquire(t, admin, wire.Acquire{Want: []wire.Want{{Pool: "p", IDs: []string{"1", "2"}}}})

@@ -279,6 +279,29 @@ func (p *proxy) set(up, down func(string) int) {
 	p.up, p.down = up, down
 }
 
+// late returns a client that always comes back too late for its session, where there is no grace time: who comes back before
+// the server has seen that the connection is lost has it still.
+func (p *proxy) late(s *poolServer) *client.Client {
+	p.t.Helper()
+	ended := make(chan struct{}, 100)
+	watcher := s.client(s.addr, client.Config{OnPush: func(client.Push) { ended <- struct{}{} }})
+	if err := watcher.Request(testContext(p.t), "watch", wire.Watch{Types: []string{"session.ended"}}, nil); err != nil {
+		p.t.Fatal(err)
+	}
+	p.mu.Lock()
+	p.before = func(n int) {
+		if n == 0 {
+			return
+		}
+		select {
+		case <-ended:
+		case <-p.t.Context().Done():
+		}
+	}
+	p.mu.Unlock()
+	return s.client(p.addr, client.Config{})
+}
+
 // cutAt returns a hook that cuts the nth line, from 1, which is of typ, behind its first n bytes, and what is closed then.
 func cutAt(typ string, nth, n int) (func(string) int, <-chan struct{}) {
 	done := make(chan struct{})

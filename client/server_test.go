@@ -5,7 +5,6 @@ import (
 	"context"
 	"net"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -196,13 +195,14 @@ type echoed[T any] struct {
 // await returns when done does.
 func await(t testing.TB, done func() bool) {
 	t.Helper()
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
 	over := time.After(time.Minute)
 	for !done() {
 		select {
+		case <-poll.C:
 		case <-over:
 			t.Fatal("it never happens")
-		default:
-			runtime.Gosched()
 		}
 	}
 }

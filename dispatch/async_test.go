@@ -359,8 +359,10 @@ func TestParkOver(t *testing.T) {
 	c.want(1, "!cancelled")
 	is("cancel", "1", dispatch.ErrCancelled, codec.Cancelled)
 
-	c.send(`{"type":"wait","queryIndex":5,"deadlineMs":5,"payload":5}`)
-	c.want(5, "!deadline_exceeded")
+	for ms := 5; len(over) == 0; ms *= 2 { // else its time was over before it had begun
+		c.send(`{"type":"wait","queryIndex":5,"deadlineMs":%d,"payload":5}`, ms)
+		c.want(5, "!deadline_exceeded")
+	}
 	is("deadline", "5", codec.DeadlineExceeded)
 
 	// The job is over when the connection's end is told, and stays as it was.
@@ -380,6 +382,36 @@ func TestParkOver(t *testing.T) {
 	if len(over) != 0 {
 		t.Errorf("told of once more: %v", <-over)
 	}
+}
+
+// Who has parked a job is told of its end before the client is: what that asks for then comes behind it.
+func TestParkOverComesFirst(t *testing.T) {
+	reg := dispatch.NewRegistry()
+	over := make(chan struct{}, 1)
+	ask := make(chan func(), 1)
+	dispatch.HandleRaw(reg, "wait", func(j *dispatch.Job) error {
+		_, err := j.Park(func(error) {
+			over <- struct{}{}
+			(<-ask)()
+		})
+		return err
+	})
+	s := serve(t, dispatch.Config{Registry: reg})
+	c, other := s.dial(), s.dial()
+	ask <- func() {
+		c.send(`{"type":"srvQueuePrint","queryIndex":2}`)
+		s.until("it is answered", func(st dispatch.Stats) bool { return st.Types["srvQueuePrint"].Done == 1 })
+		other.ask("ping", "null") // and who has answered it is at something else
+	}
+	first := reply{}
+	for ms := 5; len(over) == 0; ms *= 2 { // else its time was over before it was parked
+		c.send(`{"type":"wait","queryIndex":1,"deadlineMs":%d}`, ms)
+		first = c.receive()
+	}
+	if first.Type != "srvQueuePrint" {
+		t.Fatalf("the client was told before: %+v", first)
+	}
+	c.want(1, "!deadline_exceeded")
 }
 
 func TestOnClosed(t *testing.T) {
@@ -499,7 +531,7 @@ func TestWaitSent(t *testing.T) {
 	}
 	pushed := fill()
 	// Then it reads. What is pushed is far more than the server keeps for a client that does not.
-	const more = 1000
+	const more = 500
 	pushing := make(chan error, 1)
 	go func() {
 		for range more {
@@ -512,23 +544,28 @@ func TestWaitSent(t *testing.T) {
 		pushing <- peer.WaitSent(context.Background(), 1) // all
 	}()
 	for i := range pushed + more {
-		if r := c.receive(); r.Type != "event" || len(r.Event) != len(event) {
-			t.Fatalf("event %d: %.100s", i, r.Event)
+		// Not decoded: under -race that takes longer than all the rest.
+		if line, err := c.r.ReadString('\n'); err != nil || !strings.HasPrefix(line, `{"type":"event"`) || len(line) < len(event) {
+			t.Fatalf("event %d: %.100s, %v", i, line, err)
 		}
 	}
 	if err := await(t, "all is sent", pushing); err != nil {
 		t.Error(err)
 	}
 
-	// It stops reading, and leaves: of several who wait each is told.
-	fill()
+	// It stops reading, and leaves: of several who wait, when there is no more room, each is told.
 	const waiters = 5
 	gone := make(chan error, waiters)
 	for range waiters {
-		go func() { gone <- peer.WaitSent(context.Background(), unsent) }()
+		go func() {
+			err := peer.WaitSent(context.Background(), unsent)
+			for ; err == nil; err = peer.WaitSent(context.Background(), unsent) {
+				peer.Push("event", event)
+			}
+			gone <- err
+		}()
 	}
-	if !blocks() { // meanwhile the others have begun to wait
-		t.Error("there is room again")
+	for !blocks() {
 	}
 	c.Close()
 	for range waiters {

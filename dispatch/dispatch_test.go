@@ -315,9 +315,13 @@ func TestRetry(t *testing.T) {
 		t.Errorf("%+v", r) // it has begun, and the client can not take it for one that has not
 	}
 	c.want(4, `{"cancelled":true}`)
-	c.send(`{"type":"forever","queryIndex":5,"deadlineMs":1}`)
-	if r := c.want(5, "!handler_failed"); r.Err != "no" {
-		t.Errorf("%+v", r)
+	failed := reply{Code: "deadline_exceeded"}
+	for ms := 1; failed.Code == "deadline_exceeded"; ms *= 2 { // it was not begun
+		c.send(`{"type":"forever","queryIndex":5,"deadlineMs":%d}`, ms)
+		failed = c.receive()
+	}
+	if failed.Code != "handler_failed" || failed.Err != "no" {
+		t.Errorf("%+v", failed)
 	}
 	other := s.dial()
 	other.send(`{"type":"forever","queryIndex":3}`)

@@ -26,7 +26,7 @@ type Parked struct {
 //
 // over, if not nil, is called once if somebody else ends the job than its handler. errors.Is tells why: ErrGone,
 // ErrCancelled, ErrDraining or codec.DeadlineExceeded. That can be on any goroutine, an event loop's too, and before Park
-// has returned: so it must be quick, not block, and not panic.
+// has returned: so it must be quick, not block, and not panic. The client is answered behind it.
 func (j *Job) Park(over func(cause error)) (*Parked, error) { return j.collector().Park(j, over) }
 
 // Park is Job.Park for a job of HandleAsync. Where it fails, the job is still to be answered.
@@ -95,27 +95,25 @@ func (p *Parked) Context() context.Context {
 
 // Reply answers the job with result, a JSON value. It reports whether that was in time: a job that was cancelled, whose
 // deadline was over or whose client left is over already.
-func (p *Parked) Reply(result []byte) bool { return p.end(answer{result: result}, context.Canceled) }
+func (p *Parked) Reply(result []byte) bool { return p.end(answer{result: result}, nil) }
 
 // ReplyRev is Reply for a durable operation: rev is the revision it made or saw.
 func (p *Parked) ReplyRev(result []byte, rev uint64) bool {
-	return p.end(answer{result: result, rev: rev}, context.Canceled)
+	return p.end(answer{result: result, rev: rev}, nil)
 }
 
 // Fail answers the job with an error. It reports whether that was in time.
-func (p *Parked) Fail(err error) bool { return p.end(answer{err: asError(err)}, context.Canceled) }
+func (p *Parked) Fail(err error) bool { return p.end(answer{err: asError(err)}, nil) }
 
 // endBecause answers the job on somebody else's behalf than the handler's.
-func (p *Parked) endBecause(why *codec.Error) bool {
-	ended := p.end(answer{err: why}, why)
-	if ended && p.onOver != nil {
-		p.onOver(why)
-	}
-	return ended
-}
+func (p *Parked) endBecause(why *codec.Error) bool { return p.end(answer{err: why}, why) }
 
-// end answers the job if nobody has; cause is what its context says.
-func (p *Parked) end(a answer, cause error) bool {
+// end answers the job if nobody has; why is nil when its handler does.
+func (p *Parked) end(a answer, why *codec.Error) bool {
+	cause := context.Canceled
+	if why != nil {
+		cause = why
+	}
 	p.mu.Lock()
 	first := p.over == nil
 	if first {
@@ -134,6 +132,9 @@ func (p *Parked) end(a answer, cause error) bool {
 		ctx.end()
 	}
 	p.job.peer.parked.Add(-1)
+	if why != nil && p.onOver != nil { // before the client knows: what that asks for then comes behind it
+		p.onOver(why)
+	}
 	withEncoder(func(e *encoder) { e.send(p.job, a) })
 	return true
 }

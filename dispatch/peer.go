@@ -176,9 +176,8 @@ func (p *Peer) Drain(final bool) {
 	}
 }
 
-// Closed tells that the connection is no more: what is queued goes, what is in work runs to its end.
+// Closed tells that the connection is over: what is queued goes, what is in work runs to its end.
 func (p *Peer) Closed() {
-	p.loop.d.peers.Add(-1)
 	p.closed.Store(true) // before the queues are searched: what reaches them later sees it
 	for j := p.first; j != nil; {
 		next := j.peerNext
@@ -198,6 +197,7 @@ func (p *Peer) Closed() {
 	for _, f := range closers {
 		f()
 	}
+	p.loop.d.peers.Add(-1) // at last: who sees it go knows that all of this is done
 }
 
 // cancel takes back the client's requests with the index that f names, as far as they have not begun.

@@ -21,7 +21,7 @@ import (
 type Conn struct {
 	gc     gnet.Conn
 	loop   *loop
-	peer   Peer        // nil: the connection was refused
+	peer   Peer        // told of all that happens while the connection is open; nil: it was refused
 	codec  codec.Codec // how the client speaks; a Detector until that is known
 	remote net.Addr
 	place  int // in loop.conns
@@ -345,6 +345,9 @@ func (c *Conn) linger() {
 	c.state, c.lastTick, c.frameTick = lingering, c.loop.tick, 0
 	c.dropUnread()
 	c.halfClose()
+	if c.peer != nil { // now, not when the client closes it: nothing is to be done for it any more
+		c.peer.Closed()
+	}
 }
 
 func (c *Conn) halfClose() {
@@ -357,7 +360,7 @@ func (c *Conn) halfClose() {
 
 // closed is called by gnet when the connection is no more.
 func (c *Conn) closed() {
-	l := c.loop
+	l, wasOpen := c.loop, c.state == open
 	c.state = gone
 	if l.outTo == c {
 		l.outTo, l.out = nil, l.out[:0]
@@ -375,7 +378,7 @@ func (c *Conn) closed() {
 		l.e.refusing.Add(-1)
 	}
 	l.e.conns.Add(-1)
-	if c.peer != nil {
+	if c.peer != nil && wasOpen {
 		c.peer.Closed()
 	}
 }

@@ -48,7 +48,7 @@ const (
 
 func (l *loop) drain(final bool) {
 	l.each(func(c *Conn) {
-		if c.peer != nil {
+		if c.state == open {
 			c.peer.Drain(final)
 			c.Resume() // what was sent ahead of the credit is refused now
 		}
@@ -64,7 +64,7 @@ func (e *Engine) waitIdle(ctx context.Context) (requests, conns int64) {
 		var pending, unsent atomic.Int64
 		e.onLoops(func(l *loop) {
 			l.each(func(c *Conn) {
-				if c.peer != nil {
+				if c.state == open {
 					pending.Add(int64(c.peer.Pending()))
 				}
 				if c.gc.OutboundBuffered() > 0 || c.starved && c.state == open {

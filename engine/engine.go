@@ -30,7 +30,8 @@ type Peer interface {
 	Pending() int
 	// Drain tells that the server ends, finally so when it can not wait any longer for what is pending.
 	Drain(final bool)
-	// Closed tells that the connection is no more. It is the last call.
+	// Closed tells that the connection is over: nothing more is read from it, nor written. It is the last call, but for a
+	// Flush.
 	Closed()
 }
 

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -213,6 +214,41 @@ func TestRetryingRequestsGo(t *testing.T) {
 			s.idle(0)
 		})
 	}
+}
+
+// What a client has asked for goes when it is told that its connection ends, though it stays.
+func TestTurnedAwayRequestsGo(t *testing.T) {
+	slow := newGate()
+	parked := make(chan *dispatch.Parked, 1)
+	s := start(t, setup{gates: map[string]*gate{"slow": slow}, types: func(reg *dispatch.Registry) {
+		dispatch.HandleRaw(reg, "park", func(j *dispatch.Job) error {
+			p, err := j.Park(nil)
+			parked <- p
+			return err
+		})
+	}})
+	c := dial(t, s.addr(), nil)
+	c.send(numbered("slow", 3, `{}`)...)
+	c.send(request("park", 3, ""))
+	receive(t, "one begins", slow.began)
+	s.until("slow", "two are queued", func(st dispatch.TypeStats) bool { return st.Queued == 2 })
+	p := receive(t, "one is parked", parked)
+	c.sendText([]byte(strings.Repeat("nonsense\n", 16)))
+	receive(t, "what is parked goes", p.Context().Done())
+	if cause := context.Cause(p.Context()); !errors.Is(cause, dispatch.ErrGone) {
+		t.Errorf("cause: %v", cause)
+	}
+	s.until("slow", "what is queued goes", func(st dispatch.TypeStats) bool { return st.Queued == 0 && st.Shed == 2 && st.Running == 1 })
+	if n := s.Stats().Conns; n != 1 {
+		t.Errorf("it went with the connection: there are %d", n)
+	}
+	for range 17 {
+		c.fails(codec.BadFrame)
+	}
+	c.ends()
+	c.Close()
+	slow.open()
+	s.idle(0)
 }
 
 // A client leaves while its request is in work; when that fails, there is nobody left to try it again for.

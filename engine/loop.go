@@ -144,7 +144,10 @@ func (l *loop) sweep() {
 		case c.frameTick != 0 && l.tick-c.frameTick > frame:
 			e.counts.timedOut.Add(1)
 			c.fail(errFrameTimeout)
-		case hasIdle && l.tick-c.lastTick > idle && c.peer.Pending() == 0 && c.gc.OutboundBuffered() == 0:
+		case !hasIdle:
+		case c.peer.Pending() > 0 || c.gc.OutboundBuffered() > 0:
+			c.lastTick = l.tick // its time begins when it has all its answers
+		case l.tick-c.lastTick > idle:
 			e.counts.timedOut.Add(1)
 			c.fail(errIdle)
 		}

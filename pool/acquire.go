@@ -169,6 +169,9 @@ func (c *Acquire) decide(m *Machine, r *Reply) {
 		if wait := m.waits[r.Waiting]; wait != nil && m.seat(c, r) {
 			m.attach(wait, c.Session)
 		}
+		if r.Repeated && (r.Waiting == 0 || r.Err == nil) {
+			m.keys[keyName{c.Client, c.Key}].repeats++
+		}
 		return
 	}
 	// Refusals of what can not be meant are not remembered: the same would be said again.

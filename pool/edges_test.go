@@ -215,6 +215,32 @@ func TestEmptiedLineAndRetiredPool(t *testing.T) {
 	w.checked()
 }
 
+// TestAWaitIsTakenBackAsItIsGranted has what a wait was granted come back for the next in line, and its key be free again.
+// What has never waited is not taken back.
+func TestAWaitIsTakenBackAsItIsGranted(t *testing.T) {
+	w := newWorld(t, pool.Config{}, pool.Spec{Name: "p"})
+	w.fill("p", 1)
+	first := w.must(acquire("p", 1))
+	w.fails(&pool.CancelWait{Wait: first.Grant}, pool.NotFound)
+	ask := acquire("p", 1)
+	ask.WaitMs, ask.Keyed = 1000, pool.Keyed{Client: "ann", Key: "k", Hash: 1}
+	wait := w.must(ask).Waiting
+	next := w.waits(0, "p", 1, 1000)
+	w.must(&pool.Release{Grant: first.Grant, Token: first.Token})
+	if got := w.answer(); got.Wait != wait || got.Reply.Grant != wait {
+		t.Fatalf("%+v", got)
+	}
+	w.must(&pool.CancelWait{Wait: wait, Client: "ann", Key: "k"})
+	if got := w.answer(); got.Wait != next || got.Reply.Err != nil {
+		t.Fatalf("%+v", got)
+	}
+	if again := w.must(ask); again.Repeated || again.Waiting == 0 {
+		t.Fatalf("%+v", again)
+	}
+	w.fails(&pool.CancelWait{Wait: wait, Client: "ann", Key: "k"}, pool.NotFound)
+	w.checked()
+}
+
 // TestARetiredPoolGoesWithItsLast lets the last of a retired pool be an item beside one of another pool, and a wait whose
 // client is away.
 func TestARetiredPoolGoesWithItsLast(t *testing.T) {

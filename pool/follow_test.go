@@ -69,7 +69,7 @@ func (o *oracle) follow(ev *pool.Event) {
 		l := o.leases[ev.Grant]
 		o.must(tick && l != nil && !l.told && l.notice > 0 && l.expires-l.notice <= o.now && l.expires > o.now, "%+v of %+v at %d", ev, l, o.now)
 		l.told = true
-		o.expiring++
+		o.expiring[ev.Grant] = true
 	case "lease.released", "lease.expired":
 		o.released(ev, tick)
 	case "wait.began":

@@ -21,6 +21,8 @@ type keyed struct {
 	reply []byte // the outcome, as Reply.put appends it
 	until int64  // when it is forgotten; 0 while it waits
 	due   int32
+
+	repeats int // how often an Acquire was given again under it since the start
 }
 
 func (k *keyed) rec() *rec { return &k.record }
@@ -178,6 +180,16 @@ func (ev *keyForgotten) apply(m *Machine) error {
 }
 
 func (ev *keyForgotten) describe(e *Event) { e.Type, e.Client = "key.forgotten", ev.client }
+
+// granted returns the grant that the outcome is; 0: it is none, or not known yet.
+func (k *keyed) granted() uint64 {
+	if k.wait != 0 {
+		return 0
+	}
+	var r Reply
+	r.get(&dec{p: k.reply})
+	return r.Grant
+}
 
 // put appends what of a reply is the same when it is given again.
 func (r *Reply) put(e *enc) {

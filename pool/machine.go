@@ -201,11 +201,15 @@ func (m *Machine) TakeChunk() []byte {
 	return c
 }
 
-// TakeAnswers returns the answers to waits, and the notices, since the last call. They are valid until the next one.
+// TakeAnswers returns the answers to waits, and the notices, since the last call. They are valid until the next one. There is
+// no notice of an end that has been put off since, or has come: it would be told behind that.
 func (m *Machine) TakeAnswers() ([]Answer, []Notice) {
 	a, n := m.answers, m.notices
 	m.answers, m.notices = m.answers[len(a):], m.notices[len(n):]
-	return a, n
+	return a, slices.DeleteFunc(n, func(n Notice) bool {
+		g := m.grants[n.Grant]
+		return n.Lost == "" && (g == nil || g.token != n.Token || g.expiresAt != n.ExpiresAt)
+	})
 }
 
 // Load takes a record of a checkpoint. All are loaded, in the order of their keys, before Loaded.

@@ -50,7 +50,7 @@ type oracle struct {
 	forgotten int
 	ended     map[uint64]string // waits that ended: a code, or "granted"
 	lost      int               // notices that are to come
-	expiring  int
+	expiring  map[uint64]bool   // likewise, of leases, unless they end before
 }
 
 type oPool struct {

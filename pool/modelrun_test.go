@@ -379,7 +379,7 @@ func (o *oracle) begin(c pool.Command, m *pool.Machine) {
 	due := m.NextDue()
 	o.cmd, o.pending = c, o.pending || due != 0 && due <= o.now
 	o.due = o.now
-	o.ended, o.lost, o.expiring, o.forgotten = map[uint64]string{}, 0, 0, 0
+	o.ended, o.lost, o.expiring, o.forgotten = map[uint64]string{}, 0, map[uint64]bool{}, 0
 }
 
 // same checks that a reply repeats another.
@@ -435,12 +435,16 @@ func (m *model) follow() {
 	}
 	for _, n := range notices {
 		if n.Lost == "" {
-			o.expiring--
+			o.must(o.expiring[n.Grant], "%+v", n)
+			delete(o.expiring, n.Grant)
 		} else {
 			o.lost--
 		}
 	}
-	o.must(o.lost == 0 && o.expiring == 0, "%+v, too few by %d and %d", notices, o.lost, o.expiring)
+	o.must(o.lost == 0, "%+v, too few by %d", notices, o.lost)
+	for id := range o.expiring {
+		o.must(o.leases[id] == nil, "lease %d is about to end, and it is not told", id)
+	}
 }
 
 // tick has time pass up to at, with everything done that is due.

@@ -30,6 +30,8 @@ func TestMutants(t *testing.T) {
 		{"a checkpoint forgets what has gone", "record.go", "		return append(records, Record{Key: e})", "		return records", "^TestModel$"},
 		{"the hash is not compared", "machine.go", "if m.sum != mark.Hash {", "if m.sum != mark.Hash && m.sum == 0 {", "^TestADamagedCheckpointIsRefused$"},
 		{"a key does nothing", "key.go", "	if k.wait != 0 {\n		r.Waiting", "	if k.wait == 0 {\n		return false\n	}\n	if k.wait != 0 {\n		r.Waiting", "^TestKeys$"},
+		{"what is taken back as it is granted is kept", "wait.go", "		m.release(g, parts, Clean, Returned)\n", "		_ = parts\n", "^TestAWaitIsTakenBackAsItIsGranted$"},
+		{"what is taken back as it is granted is told again", "wait.go", "			m.emit(&keyForgotten{k.keyName})\n		}\n		m.release(", "		}\n		m.release(", "^TestAWaitIsTakenBackAsItIsGranted$"},
 		{"a key takes any body", "key.go", "case k.hash != c.Hash:", "case k.hash != c.Hash && k.hash == 0:", "^TestBadInput$"},
 		{"the quota is not counted", "acquire.go", "held+int64(n) > p.spec.QuotaMax", "held+int64(n) > p.spec.QuotaMax+1", "^TestModel$"},
 		{"a lease outlives its lifetime", "lease.go", "		return min(at, t.endsAt)\n", "		return at\n", "^TestALeaseEndsAtItsMillisecond$"},

@@ -408,17 +408,38 @@ func (m *Machine) giveUp(w *wait, err *Error) {
 	}
 }
 
-// CancelWait ends a wait whose client wants no answer any more.
-type CancelWait struct{ Wait uint64 }
+// CancelWait ends a wait whose client wants no answer any more. What it has been granted meanwhile, which nobody was told
+// of, comes back, and its key is free: else who asks again under it would be told of what is somebody else's by then. Nothing
+// is done when it was asked for under its key more often than its clients knew.
+type CancelWait struct {
+	Wait        uint64
+	Client, Key string // of its request; an empty Key: none
+	Repeats     int    // how often it was asked for again, of which nothing is wanted any more
+}
 
 func (c *CancelWait) decide(m *Machine, r *Reply) {
-	w := m.waits[c.Wait]
-	if w == nil {
-		r.fail(NotFound, "there is no wait %d", c.Wait)
-		return
+	w, g, k := m.waits[c.Wait], m.grants[c.Wait], m.keys[keyName{c.Client, c.Key}]
+	if k != nil && k.wait != c.Wait && k.granted() != c.Wait {
+		k = nil // the next one's
 	}
-	m.giveUp(w, &Error{Cancelled, "the wait was taken back"})
-	m.serveBehind(w)
+	switch {
+	case k != nil && k.repeats > c.Repeats:
+	case w != nil:
+		m.giveUp(w, &Error{Cancelled, "the wait was taken back"})
+		m.serveBehind(w)
+	case g == nil || g.token == g.id: // it never was a wait
+		r.fail(NotFound, "there is no wait %d", c.Wait)
+	default:
+		parts, err := g.choose(m.scratch.chosen[:0], nil, "released", g.temporary)
+		if m.scratch.chosen = parts; err != nil {
+			r.Err = err
+			return
+		}
+		if k != nil {
+			m.emit(&keyForgotten{k.keyName})
+		}
+		m.release(g, parts, Clean, Returned)
+	}
 }
 
 // waitMoved gives a wait to another session of the same client.

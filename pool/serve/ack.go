@@ -23,37 +23,43 @@ type acker struct {
 
 // parked are the jobs that wait for the outcome of one wait: one, unless its key was used again.
 type parked struct {
-	jobs  []*dispatch.Parked
-	kind  opKind
-	verb  *Verb
-	keyed bool
+	jobs []*dispatch.Parked
+	kind opKind
+	verb *Verb
 
 	mu       sync.Mutex
-	live     int            // jobs that have not ended
-	leaver   *dispatch.Peer // that took one back, or whose deadline was over, since the last one came; nil: none
-	unwanted bool           // nobody waits for the outcome, nor may come back for it
+	cancel   pool.CancelWait // what ends it when nobody wants it any more
+	live     int             // jobs that have not ended
+	leaver   *dispatch.Peer  // that took one back, or whose deadline was over, since the last one came; nil: none
+	unwanted bool            // nobody waits for the outcome, nor may come back for it
 }
 
-// begin counts a job.
-func (w *parked) begin() {
+// begin counts a job, whose request may have been made before.
+func (w *parked) begin(repeated bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.live++
+	if repeated {
+		w.cancel.Repeats++
+	}
 	w.leaver, w.unwanted = nil, false
 }
 
-// over says that a job of peer has ended: with its connection, which its client may come back from, or otherwise. It reports
-// whether that makes the wait unwanted. Of a client that came back, the old connection may be missed only after the new one
-// has taken its job back.
-func (w *parked) over(peer *dispatch.Peer, gone bool) bool {
+// over says that a job of peer has ended: with its connection, which its client may come back from, or otherwise. It returns
+// what ends the wait if that makes it unwanted, else nil. Of a client that came back, the old connection may be missed only
+// after the new one has taken its job back.
+func (w *parked) over(peer *dispatch.Peer, gone bool) *pool.CancelWait {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.live--
 	if !gone {
 		w.leaver = peer
 	}
-	w.unwanted = w.live == 0 && w.leaver != nil && (!gone || w.leaver != peer)
-	return w.unwanted
+	if w.unwanted = w.live == 0 && w.leaver != nil && (!gone || w.leaver != peer); !w.unwanted {
+		return nil
+	}
+	cancel := w.cancel
+	return &cancel
 }
 
 func (w *parked) isUnwanted() bool {
@@ -136,29 +142,31 @@ func (a *acker) park(o *op) {
 	wait := o.reply.Waiting
 	w := a.waits[wait]
 	if w == nil {
-		w = &parked{kind: o.kind, verb: o.verb, keyed: o.job.Key() != nil}
+		w = &parked{kind: o.kind, verb: o.verb, cancel: pool.CancelWait{Wait: wait}}
+		if c, ok := o.cmd.(*pool.Acquire); ok {
+			w.cancel.Client, w.cancel.Key = c.Client, c.Key
+		}
+		a.waits[wait] = w // until it is answered, whoever is there still
 	}
-	w.begin()
+	w.begin(o.reply.Repeated)
 	peer := o.job.Peer()
 	// Where it has gone, its session says what becomes of the wait.
 	gone := func(cause error) bool {
 		return errors.Is(cause, dispatch.ErrGone) || errors.Is(cause, dispatch.ErrDraining)
 	}
 	p, err := a.answers.Park(o.job, func(cause error) {
-		if w.over(peer, gone(cause)) {
-			a.s.news.add(newsItem{cancel: wait})
+		if cancel := w.over(peer, gone(cause)); cancel != nil {
+			a.s.news.add(newsItem{cancel: cancel})
 		}
 	})
 	if err != nil {
 		a.answers.Fail(o.job, err)
-		if w.over(peer, gone(err)) {
-			a.waits[wait] = w // it may be served before it is taken back
-			a.s.news.add(newsItem{cancel: wait})
+		if cancel := w.over(peer, gone(err)); cancel != nil {
+			a.s.news.add(newsItem{cancel: cancel})
 		}
 		return
 	}
 	w.jobs = append(w.jobs, p)
-	a.waits[wait] = w
 }
 
 // deliver answers a request that has waited.
@@ -166,24 +174,24 @@ func (a *acker) deliver(answer *pool.Answer) {
 	w := a.waits[answer.Wait]
 	delete(a.waits, answer.Wait)
 	r := &answer.Reply
-	delivered := false
+	peer := a.sessions[answer.Session] // that its client has now; nil: it said no hello, or is away
+	told, here := false, peer == nil
 	if w != nil {
 		for _, p := range w.jobs {
-			delivered = a.end(p, w, r) || delivered
+			if a.end(p, w, r) {
+				told, here = true, here || p.Job().Peer() == peer
+			}
 		}
 	}
-	if delivered || r.Err != nil {
+	if told && here || r.Err != nil || w != nil && w.isUnwanted() { // of that, pools has heard
 		return
 	}
-	switch {
-	case w != nil && (w.isUnwanted() || !w.keyed && a.sessions[answer.Session] == nil):
-		// Nobody knows of the lease, nor will.
-		a.s.news.add(newsItem{giveUp: &pool.Release{Grant: r.Grant, Token: r.Token}})
-	default:
-		if peer := a.sessions[answer.Session]; peer != nil {
-			a.buf = appendGrant(a.buf[:0], answer.Kind, r)
-			peer.Push(pushPrefix(answer.Kind)+"granted", a.buf)
-		}
+	if peer != nil { // the client has come back, and may not hear what is said over its old connection
+		a.buf = appendGrant(a.buf[:0], answer.Kind, r)
+		told = peer.Push(pushPrefix(answer.Kind)+"granted", a.buf) || told
+	}
+	if !told && w != nil && w.cancel.Key == "" { // nobody knows of it, nor will
+		a.s.news.add(newsItem{cancel: &w.cancel})
 	}
 }
 

@@ -30,10 +30,10 @@ func twoPools(t *testing.T, refuse bool) (a, b *conn) {
 func TestCrossedWaits(t *testing.T) {
 	a, b := twoPools(t, false)
 	proxy, phone := a.acquire("proxies", ""), b.acquire("phones", "")
+	long := b.send("lease.acquire", want("proxies", `,"waitMs":60000`))
+	a.waiting("proxies", 1)
 	began := time.Now()
 	short := a.send("lease.acquire", want("phones", `,"waitMs":200`))
-	b.waiting("phones", 1)
-	long := b.send("lease.acquire", want("proxies", `,"waitMs":60000`))
 	f := a.reply(short)
 	if took := time.Since(began); took < 199*time.Millisecond { // the server counts in whole milliseconds
 		t.Errorf("waited %v", took)

@@ -184,11 +184,13 @@ func TestWaitingForSeats(t *testing.T) {
 
 // TestLostHold has the holder told before its time is over, and then, and that it can not pay any more.
 func TestLostHold(t *testing.T) {
-	s := start(t, Config{Pools: []Pool{hall(1, 2)}})
-	c := dial(t, s.addr)
+	j := newSlow()
+	s := start(t, Config{Journal: j, Pools: []Pool{hall(1, 2), items("q", 1)}})
+	c, other := dial(t, s.addr), dial(t, s.addr)
 	c.hello("")
-	h := c.hold(`{"pool":"hall","seats":["A1"],"ttlMs":200}`)
+	h := c.hold(`{"pool":"hall","seats":["A1"],"ttlMs":60000}`)
 	for _, typ := range []string{"hold.expiring", "hold.lost"} {
+		j.later(s, other, 50_000)
 		f := c.push()
 		if ev := into[wire.Expiring](t, f); f.Type != typ || ev.Hold != h.Hold || ev.Lease != 0 || ev.Token != h.Token {
 			t.Fatalf("%s %s, want %s", f.Type, f.Event, typ)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -296,4 +297,72 @@ func within(t testing.TB, what string, c <-chan struct{}, d time.Duration) {
 	case <-time.After(d):
 		t.Fatalf("not within %v: %s", d, what)
 	}
+}
+
+// slow is a journal that a test holds up: in Append, so that nothing is decided meanwhile; or what has been appended is not
+// durable yet, so that nothing is answered.
+type slow struct {
+	journal.Journal
+	appended chan struct{} // a value for each Append that has begun
+
+	mu      sync.Mutex
+	append  chan struct{} // closed: Append goes on; nil: it is not held up
+	durable chan struct{} // likewise, what is appended from then on
+}
+
+func newSlow() *slow {
+	return &slow{Journal: journal.NewMemory(), appended: make(chan struct{}, 1000)}
+}
+
+// hold holds it up until the function that it returns is called.
+func (j *slow) hold(t testing.TB, at *chan struct{}) (goOn func()) {
+	gate := make(chan struct{})
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for len(j.appended) > 0 {
+		<-j.appended
+	}
+	*at = gate
+	goOn = sync.OnceFunc(func() {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		*at = nil
+		close(gate)
+	})
+	t.Cleanup(goOn)
+	return goOn
+}
+
+func (j *slow) Append(seq uint64, chunk []byte) journal.Ticket {
+	j.mu.Lock()
+	held, durable := j.append, j.durable
+	j.mu.Unlock()
+	j.appended <- struct{}{}
+	if held != nil {
+		<-held
+	}
+	return slowTicket{j.Journal.Append(seq, chunk), durable}
+}
+
+type slowTicket struct {
+	journal.Ticket
+	durable chan struct{}
+}
+
+func (t slowTicket) Wait() error {
+	if t.durable != nil {
+		<-t.durable
+	}
+	return t.Ticket.Wait()
+}
+
+// later has so many ms pass from one decision to the next. The server has a pool q.
+func (j *slow) later(s *served, c *conn, ms int64) {
+	c.t.Helper()
+	goOn := j.hold(c.t, &j.append)
+	index := c.send("item.set", fmt.Sprintf(`{"pool":"q","id":"1","attrs":%d}`, c.n))
+	within(c.t, "nothing is decided", j.appended, giveUp)
+	s.clock.base += ms
+	goOn()
+	c.reply(index).none(c.t)
 }

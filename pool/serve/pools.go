@@ -102,11 +102,10 @@ type news struct {
 	wake  chan struct{}
 }
 
-// newsItem is one of: a connection has closed; the client of a wait has taken it back; a lease reached nobody.
+// newsItem is one of: a connection has closed; nobody wants the outcome of a wait any more, or has been told of it.
 type newsItem struct {
 	closed *seat
-	cancel uint64
-	giveUp *pool.Release
+	cancel *pool.CancelWait
 }
 
 func (n *news) add(item newsItem) {
@@ -257,10 +256,8 @@ func (p *poolsLoop) hear(b *batch, item *newsItem, now int64) {
 			p.machine.Decide(now, &pool.Disconnect{Session: session}, &r)
 		}
 		b.closed = append(b.closed, st)
-	case item.cancel != 0:
-		p.machine.Decide(now, &pool.CancelWait{Wait: item.cancel}, &r)
-	case item.giveUp != nil:
-		p.machine.Decide(now, item.giveUp, &r)
+	case item.cancel != nil:
+		p.machine.Decide(now, item.cancel, &r)
 	}
 }
 

@@ -373,11 +373,13 @@ func TestBadInput(t *testing.T) {
 }
 
 func TestNotices(t *testing.T) {
-	s := start(t, Config{Pools: []Pool{items("p", 1)}})
-	c := dial(t, s.addr)
+	j := newSlow()
+	s := start(t, Config{Journal: j, Pools: []Pool{items("p", 1), items("q", 1)}})
+	c, other := dial(t, s.addr), dial(t, s.addr)
 	c.hello("")
-	l := c.acquire("p", `,"ttlMs":200`)
+	l := c.acquire("p", `,"ttlMs":60000`)
 	for _, want := range []struct{ typ, cause string }{{"lease.expiring", ""}, {"lease.lost", "expired"}} {
+		j.later(s, other, 50_000)
 		f := c.push()
 		if e := into[wire.Expiring](t, f); f.Type != want.typ || e.Lease != l.Lease || e.Token != l.Token || e.Cause != want.cause {
 			t.Fatalf("got %s %+v, want %+v of %+v", f.Type, e, want, l)
@@ -437,7 +439,7 @@ func TestFailed(t *testing.T) {
 	}
 	j.failing.Store(true)
 	c.send("lease.release", held(l))
-	within(t, "Failed", s.Failed(), time.Second)
+	within(t, "Failed", s.Failed(), giveUp)
 	if !errors.Is(s.Err(), journal.ErrUnknown) {
 		t.Errorf("Err: %v", s.Err())
 	}

@@ -163,9 +163,7 @@ func (p *poolsLoop) canWatch(o *op, ask *wire.Watch) error {
 // watch begins or ends a client's watch.
 func (a *acker) watch(o *op) {
 	ask, peer := o.ask.(*wire.Watch), o.job.Peer()
-	a.s.feed.mu.Lock()
-	last := a.s.feed.last
-	a.s.feed.mu.Unlock()
+	last := o.reply.Rev // when it was asked for: what was behind it is to be seen, though the feed has that already
 	w := &watcher{s: a.s, peer: peer, pools: ask.Pools, types: ask.Types, after: last}
 	if ask.FromRev > 0 && ask.FromRev <= last {
 		w.after = ask.FromRev - 1
@@ -184,7 +182,7 @@ func (a *acker) watch(o *op) {
 		before.stop()
 		delete(a.watches, peer)
 	}
-	o.view, o.reply.Rev = &wire.Watching{Rev: w.after}, last
+	o.view = &wire.Watching{Rev: w.after}
 	a.reply(o)
 	a.answers.Flush() // before the first push
 	if ask.Off {
