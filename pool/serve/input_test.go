@@ -2,6 +2,8 @@ package serve
 
 import (
 	"fmt"
+	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -28,12 +30,16 @@ func TestBadInputChangesNothing(t *testing.T) {
 	long := strings.Repeat("x", 300)
 	p := func(more string) string { return `{"want":[{"pool":"p",` + more + `}]}` }
 	number := "want a whole number, in digits and below 2^53"
+	tooLarge := "count is 1e400: " + number
+	if runtime.GOARCH == "arm64" || os.Getenv("SONIC_USE_OPTDEC") == "1" { // sonic has another decoder there
+		tooLarge = "the number that ends at byte 33 is too large"
+	}
 	for _, test := range []struct{ typ, payload, field, code, says string }{
 		// Numbers that are none, or too many.
 		{"lease.acquire", p(`"count":-1`), "", "bad_payload", "count is -1: want 1 or more"},
 		{"lease.acquire", p(`"count":2.5`), "", "bad_payload", "payload of lease.acquire: count is 2.5: " + number},
 		{"lease.acquire", p(`"count":1e0`), "", "bad_payload", "count is 1e0: " + number},
-		{"lease.acquire", p(`"count":1e400`), "", "bad_payload", "count is 1e400: " + number},
+		{"lease.acquire", p(`"count":1e400`), "", "bad_payload", tooLarge},
 		{"lease.acquire", p(`"count":99999999999999999999`), "", "bad_payload", "count is 99999999999999999999: " + number},
 		{"lease.acquire", p(`"count":true`), "", "bad_payload", "count is true: " + number},
 		{"lease.acquire", p(`"count" : "1"`), "", "bad_payload", `count is "1": ` + number},

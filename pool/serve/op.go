@@ -192,6 +192,9 @@ func decodeText(payload []byte, err error) string {
 		return mismatchText(payload, mismatch.Pos, mismatch.Type)
 	}
 	if syntax, ok := errors.AsType[decoder.SyntaxError](err); ok {
+		if json.Valid(payload) { // on arm64 sonic says so of what no float64 holds
+			return fmt.Sprintf("the number that ends at byte %d is too large", syntax.Pos)
+		}
 		return fmt.Sprintf("it is not JSON at byte %d", syntax.Pos)
 	}
 	text, _, _ := strings.Cut(err.Error(), "\n")
@@ -200,6 +203,9 @@ func decodeText(payload []byte, err error) string {
 
 // mismatchText says which value is none of the type wanted: by its name, where it has one.
 func mismatchText(payload []byte, pos int, wanted reflect.Type) string {
+	if pos > 0 && payload[pos-1] == '"' { // on arm64 sonic means what is behind the quote
+		pos--
+	}
 	var value json.RawMessage
 	if json.NewDecoder(bytes.NewReader(payload[pos:])).Decode(&value) != nil {
 		value = payload[pos:]
