@@ -1,16 +1,16 @@
-// Package bench measures kassa beside other servers: it starts them in turn, has a generator process put load on them,
-// and draws a report.
+// Package bench measures kassa beside other servers: it starts them in turn, and has a generator process put load on them.
+// What draws a report of it, and compares two, is bench/cmd/bench, a module of its own.
 //
 // The nouns: a [Cell] is a kind of load (64x16: 64 connections with 16 requests in flight each); a [Peer] is a server
 // that can be measured, and a [Server] is one that runs; a [Plan] says which cells are run on which peers, how often; a
-// [Result] is what came of one run, a line of JSON; a [Target] is a bound that a ratio of results is to keep.
+// [Result] is what came of one run, a line of JSON.
 //
 // What holds on a shared machine is the server's CPU time for a million requests, its memory, and ratios between two
 // servers that were run in turn. Each run gets a fresh server and a fresh generator, both processes of their own. The CPU
 // time that others used meanwhile is part of the result, and a run in which it was much is repeated.
 //
 // Where a broker stands between clients and workers, the server is both: its process starts the broker as its child, works
-// itself, and the CPU time and the memory of both count.
+// itself, and the CPU time and the memory of both count; [Result.BrokerCPUSeconds] is the broker's part.
 //
 // [Suite] is the table of which cells are run on which peers when nothing else is said: half an hour in three rounds.
 //

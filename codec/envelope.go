@@ -9,6 +9,7 @@ import (
 	"math"
 	"reflect"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/bytedance/sonic"
@@ -112,17 +113,23 @@ func (s *jsonScratch) decode(text []byte, v any, options decoder.Options) error 
 	return err
 }
 
-// find looks for what says which request a bad line was, where decode has not come to it: sonic's decoder for other
-// architectures than amd64 looks for the end of an object first.
+// find sees to what says which request a bad line was. It looks for what decode has not come to: sonic's decoder for other
+// architectures than amd64 looks for the end of an object first. And it forgets what was cut, as the 0 of 07.
 func (fields *requestFields) find(line []byte) {
 	for name, field := range map[string]*raw{"type": &fields.Type, "queryIndex": &fields.QueryIndex} {
-		if *field != nil {
+		node, err := sonic.GetFromString(view(line), name)
+		if err != nil {
 			continue
 		}
-		if node, err := sonic.GetFromString(view(line), name); err == nil {
-			if text, err := node.Raw(); err == nil {
-				*field = raw(text)
-			}
+		text, err := node.Raw() // a view, too
+		if err != nil {
+			continue
+		}
+		if *field == nil {
+			*field = raw(text)
+		}
+		if end := endIn(line, text); end == len(line) || strings.IndexByte(",}"+spaces, line[end]) < 0 {
+			*field = nil
 		}
 	}
 }

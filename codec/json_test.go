@@ -161,6 +161,8 @@ func TestJSONRefusedRequestKeepsWhatCouldBeRead(t *testing.T) {
 		{`{"type":"a","queryIndex":-7}`, "type a"},
 		{`{"type":"a","queryIndex":7,"key":0,"oneWay":true}`, "type a index 7 one-way"},
 		{`{"payload":01,"type":"a","queryIndex":7}`, "type a index 7"},
+		{`{"type":"a","queryIndex":07}`, "type a"},
+		{`{"type":"a","queryIndex":7`, "type a"},
 		{`hello`, ""},
 	} {
 		f := used()

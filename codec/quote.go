@@ -71,3 +71,12 @@ func clip(text []byte, bytesMax int) string {
 func view(b []byte) string {
 	return unsafe.String(unsafe.SliceData(b), len(b))
 }
+
+// endIn returns where in b its part ends that s is a view of; len(b), too, if it is none.
+func endIn(b []byte, s string) int {
+	at := uintptr(unsafe.Pointer(unsafe.StringData(s))) - uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	if at >= uintptr(len(b)) {
+		return len(b)
+	}
+	return int(at) + len(s)
+}

@@ -129,18 +129,19 @@ func (c *crowd) work(t testing.TB, requests int) {
 
 // TestCrowd has 18,000 clients connected at the same time.
 func TestCrowd(t *testing.T) {
-	conns, requests := 18_000, 20
+	// Fewer under way than the ring and a type's queue take: however slow the server, none is refused.
+	conns, requests := 18_000, 3
 	if testing.Short() {
 		conns = 2_000
 	}
 	if raceEnabled {
-		conns, requests = 500, 8
+		conns = 500
 	}
 	began := time.Now()
 	srv := spawn(t, childConfig{Addrs: []string{"tcp://127.0.0.1:0"}})
 
 	warm := connect(t, srv.addr(), 256)
-	warm.work(t, requests)
+	warm.work(t, 20)
 	warm.close()
 	eventually(t, "an empty server", func() bool { return srv.ask().Engine.Conns == 0 }, func() any { return srv.childState })
 	empty := srv.ask().RSS
@@ -150,7 +151,10 @@ func TestCrowd(t *testing.T) {
 	silent := srv.ask().RSS
 	connected := time.Since(began)
 
-	c.work(t, requests)
+	const waves = 4
+	for range waves {
+		c.work(t, requests)
+	}
 	state := srv.ask()
 	if state.Engine.Conns != conns || state.Stats.Connections != int64(conns) {
 		t.Errorf("%d connections are left: %+v", conns, state)
@@ -160,7 +164,7 @@ func TestCrowd(t *testing.T) {
 			t.Errorf("%s: %+v", name, typ)
 		}
 	}
-	t.Logf("%d connections, %d requests each: connected after %.1f s, done after %.1f s", conns, requests, connected.Seconds(), time.Since(began).Seconds())
+	t.Logf("%d connections, %d requests each: connected after %.1f s, done after %.1f s", conns, waves*requests, connected.Seconds(), time.Since(began).Seconds())
 	t.Logf("user-space memory of an idle connection: %d bytes before its first request, %d after its last (server: %.1f MB without connections)",
 		(silent-empty)/int64(conns), (state.RSS-empty)/int64(conns), float64(empty)/1e6)
 
