@@ -376,6 +376,8 @@ func (c *Conn) closed() {
 	l.conns = l.conns[:len(l.conns)-1]
 	if c.refused {
 		l.e.refusing.Add(-1)
+	} else {
+		l.e.admitted.Add(-1)
 	}
 	l.e.conns.Add(-1)
 	if c.peer != nil && wasOpen {

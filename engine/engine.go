@@ -47,6 +47,7 @@ type Engine struct {
 	closed  bool         // the event loops end, or have ended; guarded by polling
 
 	conns    atomic.Int64 // open ones, refused ones that linger included
+	admitted atomic.Int64 // open ones that were not refused
 	refusing atomic.Int64 // refused ones that linger
 	draining atomic.Bool
 	counts   counts

@@ -62,13 +62,12 @@ func (l *loop) open(gc gnet.Conn) {
 	_, c.detecting = c.codec.(codec.Detector)
 	gc.SetContext(c)
 	l.conns = append(l.conns, c)
-	var why *codec.Error
-	if n := e.conns.Add(1) - e.refusing.Load(); n > e.connsMax {
-		why = errTooManyConnections
-	} else if e.draining.Load() {
+	e.conns.Add(1)
+	why := errTooManyConnections
+	switch {
+	case e.draining.Load():
 		why = errDraining
-	}
-	if why == nil {
+	case e.admit():
 		e.counts.accepted.Add(1)
 		c.peer = e.cfg.Open(c)
 		return
@@ -79,6 +78,19 @@ func (l *loop) open(gc gnet.Conn) {
 	c.fail(why)
 	if crowded && c.state != gone {
 		l.el.Close(gc)
+	}
+}
+
+// admit takes one of the places for connections, if there is one. Loops ask at the same time.
+func (e *Engine) admit() bool {
+	for {
+		n := e.admitted.Load()
+		if n >= e.connsMax {
+			return false
+		}
+		if e.admitted.CompareAndSwap(n, n+1) {
+			return true
+		}
 	}
 }
 
