@@ -66,8 +66,11 @@ func findProgram(ctx context.Context, name, debian string) (path, version string
 	}
 	out, err := exec.CommandContext(ctx, path, "--version").Output()
 	found := programVersion.FindSubmatch(out)
-	if err != nil || found == nil {
-		return "", "", fmt.Errorf("bench: %s --version says %q, %w", name, out, err)
+	if err != nil {
+		return "", "", fmt.Errorf("bench: %s --version: %w", name, err)
+	}
+	if found == nil {
+		return "", "", fmt.Errorf("bench: %s --version says %q, which is no version", name, out)
 	}
 	return path, string(found[1]), nil
 }

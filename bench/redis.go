@@ -28,6 +28,9 @@ func (*redisPeer) Name() string { return "redis" }
 
 func (p *redisPeer) Build(ctx context.Context, dir string) (version string, err error) {
 	p.dir = dir
+	if _, err := exec.LookPath("redis-cli"); err != nil {
+		return "", fmt.Errorf("bench: redis-cli is %w: Debian has it in redis-tools", errNotInstalled)
+	}
 	p.server, version, err = findProgram(ctx, "redis-server", "redis-server")
 	return version, err
 }

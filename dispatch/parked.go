@@ -132,7 +132,7 @@ func (p *Parked) end(a answer, why *codec.Error) bool {
 		ctx.end()
 	}
 	p.job.peer.parked.Add(-1)
-	if why != nil && p.onOver != nil { // before the client knows: what that asks for then comes behind it
+	if why != nil && p.onOver != nil { // before the client knows: what the client asks for then comes behind onOver
 		p.onOver(why)
 	}
 	withEncoder(func(e *encoder) { e.send(p.job, a) })

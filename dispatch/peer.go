@@ -348,8 +348,8 @@ func (p *Peer) pushCodec() codec.Codec {
 	return p.greeted
 }
 
-// OnClosed has f run once, on the goroutine of the event loop, when the connection has closed and its jobs were taken back:
-// so f must be quick, and not block. Several f run in no order. It reports false when the connection has closed already: f
+// OnClosed has f run once, on the goroutine of the event loop, when the connection is over and its jobs were taken back: nothing
+// more is read from it, though its client may be reading yet why it ends. So f must be quick, and not block. Several f run in no order. It reports false when the connection has closed already: f
 // will not run.
 func (p *Peer) OnClosed(f func()) bool { return p.whenClosed(&f, f) }
 

@@ -201,8 +201,8 @@ func (m *Machine) TakeChunk() []byte {
 	return c
 }
 
-// TakeAnswers returns the answers to waits, and the notices, since the last call. They are valid until the next one. There is
-// no notice of an end that has been put off since, or has come: it would be told behind that.
+// TakeAnswers returns the answers to waits, and the notices, since the last call. They are valid until the next one. A
+// notice that an end is near is left out when that end has been put off, or has come, since: the client is told of that first.
 func (m *Machine) TakeAnswers() ([]Answer, []Notice) {
 	a, n := m.answers, m.notices
 	m.answers, m.notices = m.answers[len(a):], m.notices[len(n):]

@@ -28,6 +28,7 @@ type parked struct {
 	verb *Verb
 
 	mu       sync.Mutex
+	ended    sync.Cond       // of mu: live has fallen
 	cancel   pool.CancelWait // what ends it when nobody wants it any more
 	live     int             // jobs that have not ended
 	leaver   *dispatch.Peer  // that took one back, or whose deadline was over, since the last one came; nil: none
@@ -52,6 +53,7 @@ func (w *parked) over(peer *dispatch.Peer, gone bool) *pool.CancelWait {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.live--
+	w.ended.Signal()
 	if !gone {
 		w.leaver = peer
 	}
@@ -62,9 +64,14 @@ func (w *parked) over(peer *dispatch.Peer, gone bool) *pool.CancelWait {
 	return &cancel
 }
 
-func (w *parked) isUnwanted() bool {
+// isUnwanted says whether nobody waits any more, once told jobs were answered. Of the others it first awaits over, which may be
+// about to be called: a job has ended a moment before.
+func (w *parked) isUnwanted(told int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for w.live > told {
+		w.ended.Wait()
+	}
 	return w.unwanted
 }
 
@@ -146,6 +153,7 @@ func (a *acker) park(o *op) {
 		if c, ok := o.cmd.(*pool.Acquire); ok {
 			w.cancel.Client, w.cancel.Key = c.Client, c.Key
 		}
+		w.ended.L = &w.mu
 		a.waits[wait] = w // until it is answered, whoever is there still
 	}
 	w.begin(o.reply.Repeated)
@@ -175,22 +183,24 @@ func (a *acker) deliver(answer *pool.Answer) {
 	delete(a.waits, answer.Wait)
 	r := &answer.Reply
 	peer := a.sessions[answer.Session] // that its client has now; nil: it said no hello, or is away
-	told, here := false, peer == nil
+	told, here := 0, peer == nil
 	if w != nil {
 		for _, p := range w.jobs {
 			if a.end(p, w, r) {
-				told, here = true, here || p.Job().Peer() == peer
+				told, here = told+1, here || p.Job().Peer() == peer
 			}
 		}
 	}
-	if told && here || r.Err != nil || w != nil && w.isUnwanted() { // of that, pools has heard
+	if told > 0 && here || r.Err != nil || w != nil && w.isUnwanted(told) { // pools hears of what is unwanted
 		return
 	}
 	if peer != nil { // the client has come back, and may not hear what is said over its old connection
 		a.buf = appendGrant(a.buf[:0], answer.Kind, r)
-		told = peer.Push(pushPrefix(answer.Kind)+"granted", a.buf) || told
+		if peer.Push(pushPrefix(answer.Kind)+"granted", a.buf) {
+			told++
+		}
 	}
-	if !told && w != nil && w.cancel.Key == "" { // nobody knows of it, nor will
+	if told == 0 && w != nil && w.cancel.Key == "" { // nobody knows of it, nor will
 		a.s.news.add(newsItem{cancel: &w.cancel})
 	}
 }

@@ -102,7 +102,7 @@ type news struct {
 	wake  chan struct{}
 }
 
-// newsItem is one of: a connection has closed; nobody wants the outcome of a wait any more, or has been told of it.
+// newsItem is one of: a connection has closed; nobody wants the outcome of a wait any more, or nobody was told of it.
 type newsItem struct {
 	closed *seat
 	cancel *pool.CancelWait

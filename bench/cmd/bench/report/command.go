@@ -97,7 +97,7 @@ func inGroups(cells []string) (names []string) {
 	return append(names, rest...)
 }
 
-// planOf returns how results were measured, most of them where they differ. A time that none has is 0; where no threads are
+// planOf returns how results were measured: where they differ, the median of times, and the most of rounds, threads and repeats. A time that none has is 0; where no threads are
 // told, warm-up and repeats are not either: older results do not have them.
 func planOf(results []bench.Result) bench.Plan {
 	p := bench.Plan{Rounds: 1}
