@@ -72,6 +72,40 @@ func TestTakenBackAsGranted(t *testing.T) {
 	holder.comesFree("p")
 }
 
+// A request that is taken back at the moment in which it is granted is granted or taken back, not both.
+func TestGrantedOrTakenBack(t *testing.T) {
+	s := start(t, Config{Pools: []Pool{items("p", 1)}})
+	holder, c := dial(t, s.addr), dial(t, s.addr)
+	c.hello("")
+	for range 100 {
+		l := holder.acquire("p", "")
+		index := c.send("lease.acquire", want("p", `,"waitMs":60000`))
+		holder.waiting("p", 1)
+		released := holder.send("lease.release", held(l))
+		c.send("cancel", fmt.Sprintf(`{"queryIndex":%d}`, index))
+		var answer frame
+		for range 2 {
+			f := c.next()
+			if f.QueryIndex == nil {
+				t.Fatalf("pushed %s %s", f.Type, f.Event)
+			}
+			if *f.QueryIndex == index {
+				answer = f
+			}
+		}
+		holder.reply(released).none(t)
+		if answer.Code == "" {
+			c.release(into[wire.Lease](t, answer))
+		} else {
+			answer.wants(t, "cancelled")
+		}
+		holder.comesFree("p")
+		if c.call("ping", `null`); len(c.pushes) > 0 {
+			t.Fatalf("cancelled, and then pushed %+v", c.pushes)
+		}
+	}
+}
+
 // Who asks again under the key of a request that is being taken back has asked for it: whether it still waits, or was granted
 // meanwhile.
 func TestTakenBackAsAskedAgain(t *testing.T) {
