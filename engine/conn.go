@@ -336,18 +336,18 @@ func (c *Conn) linger() {
 	if c.state != open {
 		return
 	}
+	c.state, c.lastTick, c.frameTick = lingering, c.loop.tick, 0
+	if c.peer != nil { // now, before the client knows, not when it closes: nothing is to be done for it any more
+		c.peer.Closed()
+	}
 	if c.loop.outTo == c {
 		c.loop.flush()
 	}
 	if c.state == gone {
 		return
 	}
-	c.state, c.lastTick, c.frameTick = lingering, c.loop.tick, 0
 	c.dropUnread()
 	c.halfClose()
-	if c.peer != nil { // now, not when the client closes it: nothing is to be done for it any more
-		c.peer.Closed()
-	}
 }
 
 func (c *Conn) halfClose() {
